@@ -1,0 +1,20 @@
+//! miffy is a shadow-testing proxy.
+//!
+//! It stands in front of a live service (the *reference*), sends each request of a configured experiment
+//! to a replacement under test (the *candidate*) as well, always answers with the reference's response,
+//! and publishes every pair that differs to Kafka.
+//!
+//! # Layout
+//!
+//! ```text
+//! client ─► proxy ─► reference ──────────► client      live path: streams, never waits
+//!             │ tees
+//!             ▼
+//!          capture ─► shadow ─► candidate
+//!                        │
+//!                        ▼
+//!                     compare ─► record ─► delivery ─► Kafka
+//! ```
+//!
+//!
+
