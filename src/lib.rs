@@ -16,5 +16,9 @@
 //!                     compare ─► record ─► delivery ─► Kafka
 //! ```
 //!
+//! - [`compare`]: whether two answers are alike
+//! - [`outcome`]: how a matched request can end
 //!
 
+pub mod compare;
+pub mod outcome;
