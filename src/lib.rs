@@ -16,9 +16,13 @@
 //!                     compare ─► record ─► delivery ─► Kafka
 //! ```
 //!
+//! - [`config`]: defaults, file and environment to valid settings
 //! - [`compare`]: whether two answers are alike
 //! - [`outcome`]: how a matched request can end
+//! - [`telemetry`]: log and metrics
 //!
 
 pub mod compare;
+pub mod config;
 pub mod outcome;
+pub mod telemetry;

@@ -1,0 +1,142 @@
+//! Base URLs of backends.
+
+use std::fmt;
+use std::str::FromStr;
+
+use bytes::Bytes;
+use http::Uri;
+use http::uri::{Authority, PathAndQuery, Scheme};
+
+/// Where a backend is: scheme, host and port, and a path that goes before every target.
+///
+/// Holds no trailing slash, query, fragment or user information.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseUrl {
+    scheme: Scheme,
+    authority: Authority,
+    prefix: String,
+}
+
+impl BaseUrl {
+    /// Whether the backend is reached over TLS.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.scheme == Scheme::HTTPS
+    }
+
+    /// Host and port as written, `example.com:8080`.
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// The URI of `target` at this backend, its bytes unchanged behind the base's path.
+    ///
+    /// Fails when the two together are longer than a URI may be (64 KiB).
+    pub fn join(&self, target: &PathAndQuery) -> Result<Uri, http::Error> {
+        let path_and_query = if self.prefix.is_empty() {
+            target.clone()
+        } else {
+            PathAndQuery::from_maybe_shared(Bytes::from(format!("{}{target}", self.prefix)))?
+        };
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(path_and_query);
+        Ok(Uri::from_parts(parts)?)
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}{}", self.scheme, self.authority, self.prefix)
+    }
+}
+
+impl FromStr for BaseUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if !text.contains("://") {
+            return Err(format!(
+                "\"{text}\" has no scheme; write http://{text} or https://{text}"
+            ));
+        }
+        if text.contains(['?', '#']) {
+            return Err(format!(
+                "\"{text}\" has a query or fragment, which a base URL can't have"
+            ));
+        }
+        let uri: Uri = text
+            .parse()
+            .map_err(|error| format!("\"{text}\" is not a URL: {error}"))?;
+        let http::uri::Parts {
+            scheme: Some(scheme),
+            authority: Some(authority),
+            path_and_query,
+            ..
+        } = uri.into_parts()
+        else {
+            return Err(format!("\"{text}\" is not a URL with a scheme and a host"));
+        };
+        if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
+            return Err(format!("\"{text}\" is neither http:// nor https://"));
+        }
+        if authority.host().is_empty() {
+            return Err(format!("\"{text}\" has no host"));
+        }
+        if authority.as_str().contains('@') {
+            return Err("has a user name or password in it, which would be lost; \
+                        let clients send an authorization header instead"
+                .to_owned());
+        }
+        let path = path_and_query.as_ref().map_or("", PathAndQuery::path);
+        Ok(Self {
+            scheme,
+            authority,
+            prefix: path.trim_end_matches('/').to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn join(base: &str, target: &'static str) -> String {
+        let base: BaseUrl = base.parse().expect("a base URL");
+        let target = PathAndQuery::from_static(target);
+        base.join(&target).expect("a URI").to_string()
+    }
+
+    #[test]
+    fn a_target_follows_the_base_unchanged() {
+        assert_eq!(join("http://a:1", "/x?y=1"), "http://a:1/x?y=1");
+        assert_eq!(join("http://a:1/", "/x/../%2e"), "http://a:1/x/../%2e");
+        assert_eq!(join("https://a/v1/", "//x?"), "https://a/v1//x?");
+    }
+
+    #[test]
+    fn the_asterisk_target_survives() {
+        let base: BaseUrl = "http://a".parse().expect("a base URL");
+        let uri = base.join(&PathAndQuery::from_static("*")).expect("a URI");
+        assert_eq!(uri.path_and_query().map(PathAndQuery::as_str), Some("*"));
+    }
+
+    #[test]
+    fn what_is_no_base_url_is_refused_with_its_reason() {
+        for (text, reason) in [
+            ("localhost:3000", "no scheme"),
+            ("ftp://a", "neither http"),
+            ("http://a?x=1", "query"),
+            ("http://a#x", "fragment"),
+            ("http://", "not a URL"),
+            ("http://a b", "not a URL"),
+            ("http://user:secret@a", "user name"),
+        ] {
+            let error = text.parse::<BaseUrl>().expect_err(text);
+            assert!(error.contains(reason), "{text}: {error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! The configuration: compiled-in defaults, a file, the environment; validated before anything starts.
+//!
+//! [`load`] merges the three layers and gives either [`Settings`], which can't be invalid, or every
+//! error at once. `config.default.toml` documents each key, and is the first layer itself.
+//!
+//! # Layout
+//!
+//! - `base_url`: where a backend is
+//! - `effective`: the configuration in effect as text, secrets masked
+//! - `environment`: variables to keys
+//! - `kafka`: the topic, and librdkafka's properties
+//! - `problem`: what is wrong, all of it
+//! - `reader`: reads tables key by key, noting every error
+//! - `route`: experiments' routes
+
+mod base_url;
+mod effective;
+mod environment;
+mod kafka;
+mod problem;
+mod reader;
+mod route;
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use config::{Config, FileFormat, Format as _, Map, Value, ValueKind};
+
+pub use base_url::BaseUrl;
+pub use environment::{CONFIG_FILE_VARIABLE, Environment};
+pub use kafka::Kafka;
+pub use problem::{Problem, Problems};
+pub use route::{Methods, Route};
+
+use crate::telemetry::LogFormat;
+use reader::{FromValue, Limit, Section};
+
+/// The first layer, with the meaning, unit and default of every key.
+pub const DEFAULTS: &str = include_str!("../../config.default.toml");
+
+/// The file that is read when none is named, if it is there.
+const DEFAULT_FILE: &str = "config.toml";
+
+/// Everything that can be configured, valid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Where `/healthz`, `/readyz` and `/metrics` are served.
+    pub management_listen: SocketAddr,
+    /// The form of the log.
+    pub logging: LogFormat,
+    /// How long a stop may take in all.
+    pub shutdown_timeout: Duration,
+    /// Who answers what is no experiment.
+    pub reference: BaseUrl,
+    /// The experiments.
+    pub routes: Vec<Route>,
+    /// How long the live service may take.
+    pub reference_timeouts: ReferenceTimeouts,
+    /// How long the candidate may take.
+    pub candidate_timeouts: CandidateTimeouts,
+    /// The bounds of captured bodies.
+    pub capture: Capture,
+    /// The bounds of the candidate's side.
+    pub shadow: Shadow,
+    /// The most differences that a record lists.
+    pub max_differences: usize,
+    /// The bounds of the queue of records.
+    pub delivery: Delivery,
+    /// Where records go.
+    pub kafka: Kafka,
+}
+
+/// How long the live service may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReferenceTimeouts {
+    /// For a connection, TLS included.
+    pub connect: Duration,
+    /// From the request's start to the response's head; `None` for as long as the client waits.
+    pub first_byte: Option<Duration>,
+}
+
+/// How long the candidate may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CandidateTimeouts {
+    /// For a connection, TLS included.
+    pub connect: Duration,
+    /// From the request's start to the response's last byte.
+    pub exchange: Duration,
+}
+
+/// The bounds of captured bodies, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capture {
+    /// Of one body.
+    pub max_body: usize,
+    /// Of all bodies together.
+    pub max_total: usize,
+}
+
+/// The bounds of the candidate's side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shadow {
+    /// Exchanges at a time.
+    pub max_in_flight: usize,
+    /// How long a finished candidate waits for the reference.
+    pub max_wait: Duration,
+}
+
+/// The bounds of the queue between the shadow and the producer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivery {
+    /// In records.
+    pub queue_records: usize,
+    /// In bytes.
+    pub queue_bytes: usize,
+}
+
+/// A configuration that was read.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What to run with.
+    pub settings: Settings,
+    /// What is valid and may still not be meant.
+    pub warnings: Vec<String>,
+    /// The configuration in effect as TOML, secrets masked.
+    pub effective: String,
+}
+
+/// The second layer.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// The file that `--config` or `MIFFY_CONFIG` names, or else `config.toml`, if there is one.
+    Files {
+        /// What `--config` names.
+        named: Option<PathBuf>,
+    },
+    /// This TOML.
+    Text(String),
+}
+
+/// Merges the defaults, `source` and `environment`, and validates the result.
+///
+/// # Errors
+///
+/// Every problem of the configuration, each with its key.
+pub fn load(source: &Source, environment: &Environment) -> Result<Loaded, Problems> {
+    let problems = RefCell::new(Problems::default());
+    let defaults = config::File::from_str(DEFAULTS, FileFormat::Toml);
+    let keys = scalar_keys();
+    let layer = environment.resolve(&keys, &mut problems.borrow_mut());
+    let mut warnings = Vec::new();
+    if !layer.ignored.is_empty() {
+        warnings.push(format!(
+            "ignored from the environment, being neither keys nor librdkafka properties: {}",
+            layer.ignored.join(", ")
+        ));
+    }
+    let builder = Config::builder().add_source(defaults);
+    let builder = match source {
+        Source::Text(text) => builder.add_source(Text(text.clone())),
+        Source::Files { named } => match file(named.as_deref(), environment) {
+            Some(path) => builder.add_source(config::File::new(&path, FileFormat::Toml)),
+            None => builder,
+        },
+    };
+    let merged = match builder.add_source(layer).build() {
+        Ok(merged) => merged.cache,
+        Err(error) => {
+            let mut problems = problems.into_inner();
+            problems.add("the configuration file", error.to_string());
+            return Err(problems);
+        }
+    };
+    let settings = read(merged.clone(), &problems, &mut warnings);
+    let problems = problems.into_inner();
+    match settings {
+        Some(settings) if problems.is_empty() => {
+            warnings.extend(doubts(&settings));
+            Ok(Loaded {
+                effective: effective::render(&merged, &settings.kafka),
+                settings,
+                warnings,
+            })
+        }
+        _ => Err(problems),
+    }
+}
+
+/// TOML that stands for a file. Unlike the defaults', its values have an origin.
+#[derive(Debug, Clone)]
+struct Text(String);
+
+impl config::Source for Text {
+    fn clone_into_box(&self) -> Box<dyn config::Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
+        let origin = "the given configuration".to_owned();
+        FileFormat::Toml
+            .parse(Some(&origin), &self.0)
+            .map_err(config::ConfigError::Foreign)
+    }
+}
+
+/// The file to read. One that is named has to be there; the default one need not.
+fn file(named: Option<&Path>, environment: &Environment) -> Option<String> {
+    named
+        .map(|path| path.to_string_lossy().into_owned())
+        .or_else(|| environment.config_file().map(str::to_owned))
+        .or_else(|| {
+            Path::new(DEFAULT_FILE)
+                .exists()
+                .then(|| DEFAULT_FILE.to_owned())
+        })
+}
+
+/// The paths of all keys that hold a single value, as the defaults show them.
+fn scalar_keys() -> Vec<Vec<String>> {
+    fn walk(value: &Value, path: &[String], keys: &mut Vec<Vec<String>>) {
+        match &value.kind {
+            ValueKind::Table(table) => {
+                for (key, value) in table {
+                    walk(value, &[path, std::slice::from_ref(key)].concat(), keys);
+                }
+            }
+            ValueKind::Array(_) => {}
+            _ => keys.push(path.to_vec()),
+        }
+    }
+    let defaults = Config::builder()
+        .add_source(config::File::from_str(DEFAULTS, FileFormat::Toml))
+        .build()
+        .expect("the compiled-in defaults are TOML, as a test shows");
+    let mut keys = Vec::new();
+    walk(&defaults.cache, &[], &mut keys);
+    keys
+}
+
+/// Reads every key; `None` if a problem was noted.
+fn read(
+    merged: Value,
+    problems: &RefCell<Problems>,
+    warnings: &mut Vec<String>,
+) -> Option<Settings> {
+    let mut root = Section::new(String::new(), merged, problems);
+    let listen = listen(&mut root, "address", "port");
+    let management_listen = self::listen(&mut root, "management_address", "management_port");
+    let logging = root.take("logging");
+    let shutdown_timeout = root.take("shutdown_timeout");
+    let reference: Option<BaseUrl> = root.take("reference");
+    let candidate: Option<BaseUrl> = root.take("candidate");
+    let routes = root.take_value("routes");
+    let routes = route::read(routes, reference.as_ref(), candidate.as_ref(), problems);
+    let timeouts = timeouts(root.section("timeouts"));
+    let capture = capture(root.section("capture"));
+    let shadow = shadow(root.section("shadow"));
+    let max_differences = compare(root.section("compare"));
+    let delivery = delivery(root.section("delivery"));
+    let kafka = kafka::read(root.section("kafka"), warnings);
+    root.finish();
+    let (reference_timeouts, candidate_timeouts) = timeouts?;
+    Some(Settings {
+        listen: listen?,
+        management_listen: management_listen?,
+        logging: logging?,
+        shutdown_timeout: shutdown_timeout?,
+        reference: reference?,
+        routes: routes?,
+        reference_timeouts,
+        candidate_timeouts,
+        capture: capture?,
+        shadow: shadow?,
+        max_differences: max_differences?,
+        delivery: delivery?,
+        kafka: kafka?,
+    })
+}
+
+fn listen(
+    section: &mut Section<'_>,
+    address: &'static str,
+    port: &'static str,
+) -> Option<SocketAddr> {
+    let address: Option<std::net::IpAddr> = section.take(address);
+    let port = section.take(port);
+    Some(SocketAddr::new(address?, port?))
+}
+
+fn timeouts(mut section: Section<'_>) -> Option<(ReferenceTimeouts, CandidateTimeouts)> {
+    let mut side = section.section("reference");
+    let connect = side.take("connect");
+    let first_byte: Option<Limit> = side.take("first_byte");
+    side.finish();
+    let reference = connect
+        .zip(first_byte)
+        .map(|(connect, first_byte)| ReferenceTimeouts {
+            connect,
+            first_byte: first_byte.0,
+        });
+    let mut side = section.section("candidate");
+    let connect = side.take("connect");
+    let exchange = side.take("exchange");
+    side.finish();
+    section.finish();
+    let candidate = connect
+        .zip(exchange)
+        .map(|(connect, exchange)| CandidateTimeouts { connect, exchange });
+    reference.zip(candidate)
+}
+
+fn capture(mut section: Section<'_>) -> Option<Capture> {
+    let max_body = section.take("max_body").map(bytes);
+    let max_total = section.take("max_total").map(bytes);
+    section.finish();
+    Some(Capture {
+        max_body: max_body?,
+        max_total: max_total?,
+    })
+}
+
+fn shadow(mut section: Section<'_>) -> Option<Shadow> {
+    let max_in_flight = section.take("max_in_flight");
+    let max_wait = section.take("max_wait");
+    section.finish();
+    Some(Shadow {
+        max_in_flight: max_in_flight?,
+        max_wait: max_wait?,
+    })
+}
+
+fn compare(mut section: Section<'_>) -> Option<usize> {
+    let max_differences = section.take("max_differences");
+    section.finish();
+    max_differences
+}
+
+fn delivery(mut section: Section<'_>) -> Option<Delivery> {
+    let queue_records = section.take("queue_records");
+    let queue_bytes = section.take("queue_bytes").map(bytes);
+    section.finish();
+    Some(Delivery {
+        queue_records: queue_records?,
+        queue_bytes: queue_bytes?,
+    })
+}
+
+/// A size as this machine counts; more than it can address is all of it.
+fn bytes(size: ByteSize) -> usize {
+    usize::try_from(size.as_u64()).unwrap_or(usize::MAX)
+}
+
+impl FromValue for LogFormat {
+    fn from_value(value: Value) -> Result<Self, String> {
+        let text = String::from_value(value)?;
+        text.parse()
+            .map_err(|()| format!("\"{text}\" is not \"human\", \"json\" or \"stackdriver\""))
+    }
+}
+
+/// What is valid and may still not be meant.
+fn doubts(settings: &Settings) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if settings.routes.is_empty() {
+        doubts.push("there are no routes: everything is passed through, nothing compared".into());
+    }
+    for route in settings
+        .routes
+        .iter()
+        .filter(|route| route.methods.is_none())
+    {
+        doubts.push(format!(
+            "the route \"{}\" mirrors every method, POST and DELETE too: the candidate will really \
+             carry them out. Say which with methods = [\"GET\", \"HEAD\"], or [\"*\"] if that is meant",
+            route.path
+        ));
+    }
+    doubts
+}

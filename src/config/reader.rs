@@ -1,0 +1,223 @@
+//! Reads the merged configuration key by key, so that every error is found and each names its key.
+//!
+//! A derived `Deserialize` would stop at the first error. A [`Section`] instead notes the problem,
+//! gives `None`, and goes on; whoever reads it builds its settings only if nothing was noted.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use config::{Map, Value, ValueKind};
+
+use super::BaseUrl;
+use super::problem::{Problems, did_you_mean};
+
+/// A table being read. Keys that nobody took are unknown keys.
+pub(super) struct Section<'p> {
+    path: String,
+    table: Map<String, Value>,
+    taken: Vec<&'static str>,
+    problems: &'p RefCell<Problems>,
+}
+
+impl<'p> Section<'p> {
+    /// Reads `value` as the table at `path`, which is empty for the top level.
+    pub(super) fn new(path: String, value: Value, problems: &'p RefCell<Problems>) -> Self {
+        let table = match value.kind {
+            ValueKind::Table(table) => table,
+            _ => {
+                let message = format!("must be a table{}", origin(&value));
+                problems.borrow_mut().add(&path, message);
+                Map::new()
+            }
+        };
+        Self {
+            path,
+            table,
+            taken: Vec::new(),
+            problems,
+        }
+    }
+
+    /// The value of a key that must be there; `None` if a problem was noted.
+    pub(super) fn take<T: FromValue>(&mut self, key: &'static str) -> Option<T> {
+        let value = self.take_optional(key)?;
+        if value.is_none() {
+            self.problem(key, "is missing");
+        }
+        value
+    }
+
+    /// The value of a key that may be left out; `None` if a problem was noted.
+    #[expect(
+        clippy::option_option,
+        reason = "wrong, left out and given are three things"
+    )]
+    pub(super) fn take_optional<T: FromValue>(&mut self, key: &'static str) -> Option<Option<T>> {
+        let Some(value) = self.take_value(key) else {
+            return Some(None);
+        };
+        let origin = origin(&value);
+        match T::from_value(value) {
+            Ok(value) => Some(Some(value)),
+            Err(message) => {
+                self.problem(key, format!("{message}{origin}"));
+                None
+            }
+        }
+    }
+
+    /// The value of a key as it is.
+    pub(super) fn take_value(&mut self, key: &'static str) -> Option<Value> {
+        self.taken.push(key);
+        self.table.shift_remove(key)
+    }
+
+    /// The table below a key; an empty one if it is missing.
+    pub(super) fn section(&mut self, key: &'static str) -> Section<'p> {
+        let value = self
+            .take_value(key)
+            .unwrap_or_else(|| Value::new(None, Map::<String, Value>::new()));
+        Section::new(self.name(key), value, self.problems)
+    }
+
+    /// What nobody took yet, for a table whose keys are open.
+    pub(super) fn take_rest(&mut self) -> Map<String, Value> {
+        std::mem::take(&mut self.table)
+    }
+
+    /// Notes every key that nobody took as unknown.
+    pub(super) fn finish(self) {
+        for (key, value) in &self.table {
+            let message = format!(
+                "unknown key{}{}",
+                origin(value),
+                did_you_mean(key, self.taken.iter().copied())
+            );
+            self.problem(key, message);
+        }
+    }
+
+    pub(super) fn problem(&self, key: &str, message: impl Into<String>) {
+        self.problems.borrow_mut().add(self.name(key), message);
+    }
+
+    pub(super) fn name(&self, key: &str) -> String {
+        let key = if key.contains('.') {
+            format!("\"{key}\"")
+        } else {
+            key.to_owned()
+        };
+        if self.path.is_empty() {
+            key
+        } else {
+            format!("{}.{key}", self.path)
+        }
+    }
+}
+
+/// " (in config.toml)", or nothing for a default.
+pub(super) fn origin(value: &Value) -> String {
+    value
+        .origin()
+        .map_or_else(String::new, |origin| format!(" (in {origin})"))
+}
+
+/// A type that a configuration value can be read as.
+pub(super) trait FromValue: Sized {
+    /// The value, or what is wrong with it.
+    fn from_value(value: Value) -> Result<Self, String>;
+}
+
+/// A duration, or `None` for "off".
+pub(super) struct Limit(pub(super) Option<Duration>);
+
+/// The text of a scalar, for types that parse their own.
+fn text(value: Value, expected: &str) -> Result<String, String> {
+    match value.kind {
+        ValueKind::Table(_) | ValueKind::Array(_) | ValueKind::Nil => {
+            Err(format!("must be {expected}"))
+        }
+        kind => Ok(kind.to_string()),
+    }
+}
+
+impl FromValue for String {
+    fn from_value(value: Value) -> Result<Self, String> {
+        text(value, "text")
+    }
+}
+
+impl FromValue for u16 {
+    fn from_value(value: Value) -> Result<Self, String> {
+        let expected = "a port number, 0 to 65535";
+        let text = text(value, expected)?;
+        text.parse()
+            .map_err(|_| format!("\"{text}\" is not {expected}"))
+    }
+}
+
+impl FromValue for usize {
+    fn from_value(value: Value) -> Result<Self, String> {
+        let expected = "a whole number above 0";
+        let text = text(value, expected)?;
+        match text.parse() {
+            Ok(number) if number > 0 => Ok(number),
+            _ => Err(format!("\"{text}\" is not {expected}")),
+        }
+    }
+}
+
+impl FromValue for std::net::IpAddr {
+    fn from_value(value: Value) -> Result<Self, String> {
+        let expected = "an IP address, such as 127.0.0.1 or ::";
+        let text = text(value, expected)?;
+        text.parse()
+            .map_err(|_| format!("\"{text}\" is not {expected}"))
+    }
+}
+
+impl FromValue for Duration {
+    fn from_value(value: Value) -> Result<Self, String> {
+        let expected = "a duration above 0 with its unit, such as \"500ms\" or \"30s\"";
+        let text = text(value, expected)?;
+        match humantime::parse_duration(&text) {
+            Ok(duration) if !duration.is_zero() => Ok(duration),
+            _ => Err(format!("\"{text}\" is not {expected}")),
+        }
+    }
+}
+
+impl FromValue for Limit {
+    fn from_value(value: Value) -> Result<Self, String> {
+        if matches!(&value.kind, ValueKind::String(text) if text == "off") {
+            return Ok(Self(None));
+        }
+        Duration::from_value(value)
+            .map(|duration| Self(Some(duration)))
+            .map_err(|message| format!("{message}, nor \"off\""))
+    }
+}
+
+impl FromValue for bytesize::ByteSize {
+    fn from_value(value: Value) -> Result<Self, String> {
+        let expected = "a size in bytes, such as 65536 or \"1MiB\"";
+        let text = text(value, expected)?;
+        text.parse()
+            .map_err(|_| format!("\"{text}\" is not {expected}"))
+    }
+}
+
+impl FromValue for BaseUrl {
+    fn from_value(value: Value) -> Result<Self, String> {
+        text(value, "a URL")?.parse()
+    }
+}
+
+impl<T: FromValue> FromValue for Vec<T> {
+    fn from_value(value: Value) -> Result<Self, String> {
+        match value.kind {
+            ValueKind::Array(items) => items.into_iter().map(T::from_value).collect(),
+            _ => Err("must be a list".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The `routes`: which requests are experiments, and with whom.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use config::{Value, ValueKind};
+use http::Method;
+
+use super::BaseUrl;
+use super::problem::Problems;
+use super::reader::{FromValue, Section};
+
+/// One experiment. Its pattern is valid and conflicts with no other route's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The experiment's name, unlike any other's.
+    pub name: String,
+    /// The path pattern as axum and matchit write it.
+    pub path: String,
+    /// The methods that are mirrored; `None` for all, because nothing was said.
+    pub methods: Option<Methods>,
+    /// The name of a path parameter, or the Kafka key itself.
+    pub key: Option<String>,
+    /// Who answers.
+    pub reference: BaseUrl,
+    /// Who is tested.
+    pub candidate: BaseUrl,
+}
+
+/// Methods that were named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Methods {
+    /// `["*"]`: all, and meant so.
+    All,
+    /// These and no others.
+    Only(Vec<Method>),
+}
+
+/// Reads the list; `None` if a problem was noted. `reference` and `candidate` are the defaults.
+pub(super) fn read(
+    value: Option<Value>,
+    reference: Option<&BaseUrl>,
+    candidate: Option<&BaseUrl>,
+    problems: &RefCell<Problems>,
+) -> Option<Vec<Route>> {
+    let ValueKind::Array(items) = value?.kind else {
+        problems.borrow_mut().add("routes", "must be a list");
+        return None;
+    };
+    let mut seen = Seen::default();
+    let routes: Vec<Option<Route>> = items
+        .into_iter()
+        .enumerate()
+        .map(|(index, item)| {
+            let section = Section::new(format!("routes[{index}]"), item, problems);
+            read_one(section, reference, candidate, &mut seen)
+        })
+        .collect();
+    routes.into_iter().collect()
+}
+
+fn read_one(
+    mut section: Section<'_>,
+    reference: Option<&BaseUrl>,
+    candidate: Option<&BaseUrl>,
+    seen: &mut Seen,
+) -> Option<Route> {
+    let path: Option<String> = section.take("path");
+    let name: Option<Option<String>> = section.take_optional("name");
+    let methods = section.take_optional("methods");
+    let key = section.take_optional("key");
+    let own_reference = section.take_optional("reference");
+    let own_candidate = section.take_optional("candidate");
+
+    let path = path.filter(|path| seen.admits_path(path, &section));
+    let name = name.and_then(|name| name.or_else(|| path.clone()));
+    let name = name.filter(|name| seen.admits_name(name, &section));
+    section.finish();
+    Some(Route {
+        name: name?,
+        path: path?,
+        methods: methods?,
+        key: key?,
+        reference: own_reference?.or_else(|| reference.cloned())?,
+        candidate: own_candidate?.or_else(|| candidate.cloned())?,
+    })
+}
+
+/// The patterns and names of the routes so far.
+#[derive(Default)]
+struct Seen {
+    patterns: matchit::Router<()>,
+    names: HashMap<String, String>,
+}
+
+impl Seen {
+    /// Whether axum's router will take this pattern beside the others; notes the problem if not.
+    fn admits_path(&mut self, path: &str, section: &Section<'_>) -> bool {
+        let message = if !path.starts_with('/') {
+            format!("\"{path}\" does not start with \"/\"")
+        } else if let Some(segment) = old_syntax(path) {
+            format!(
+                "\"{path}\": write a parameter as \"{{id}}\" and the rest as \"{{*rest}}\", not \"{segment}\""
+            )
+        } else {
+            match self.patterns.insert(path, ()) {
+                Ok(()) => return true,
+                Err(matchit::InsertError::Conflict { with }) => {
+                    format!("\"{path}\" conflicts with the route \"{with}\"")
+                }
+                Err(error) => format!("\"{path}\" is not a valid pattern: {error}"),
+            }
+        };
+        section.problem("path", message);
+        false
+    }
+
+    fn admits_name(&mut self, name: &str, section: &Section<'_>) -> bool {
+        let first = self.names.insert(name.to_owned(), section.name("name"));
+        if let Some(first) = &first {
+            section.problem("name", format!("\"{name}\" is taken by {first}"));
+        }
+        first.is_none()
+    }
+}
+
+/// A segment in the syntax of axum before 0.8, which its router refuses with a panic.
+fn old_syntax(path: &str) -> Option<&str> {
+    path.split('/')
+        .find(|segment| segment.starts_with([':', '*']))
+}
+
+impl FromValue for Methods {
+    fn from_value(value: Value) -> Result<Self, String> {
+        let names = Vec::<String>::from_value(value)
+            .map_err(|_| "must be a list of methods, such as [\"GET\", \"HEAD\"]".to_owned())?;
+        if names.is_empty() {
+            return Err("is empty, so nothing would be mirrored; leave the route out".to_owned());
+        }
+        if names == ["*"] {
+            return Ok(Self::All);
+        }
+        let method = |name: String| {
+            // Methods are case-sensitive (RFC 9110 §9.1); nobody means the method "get".
+            Method::from_bytes(name.to_uppercase().as_bytes())
+                .ok()
+                .filter(|_| name != "*")
+                .ok_or_else(|| format!("\"{name}\" is not a method"))
+        };
+        names
+            .into_iter()
+            .map(method)
+            .collect::<Result<_, _>>()
+            .map(Self::Only)
+    }
+}
