@@ -17,12 +17,16 @@
 //! ```
 //!
 //! - [`config`]: defaults, file and environment to valid settings
+//! - [`experiment`]: what is tested
+//! - [`client`]: the client towards backends
 //! - [`compare`]: whether two answers are alike
 //! - [`outcome`]: how a matched request can end
 //! - [`telemetry`]: log and metrics
 //!
 
+pub mod client;
 pub mod compare;
 pub mod config;
+pub mod experiment;
 pub mod outcome;
 pub mod telemetry;

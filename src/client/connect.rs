@@ -1,0 +1,160 @@
+//! Connections to backends: TCP, TLS where the URL says https, and a limit on the time both take.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Extensions, Uri};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::rt::TokioIo;
+use rustls::crypto::ring;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tower_service::Service;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Whether backends are reached over TLS, which takes the platform's certificates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tls {
+    /// At least one is.
+    Needed,
+    /// None is.
+    Unused,
+}
+
+/// Opens connections, each within a limit of time.
+#[derive(Debug, Clone)]
+pub(super) struct Connector {
+    inner: HttpsConnector<HttpConnector>,
+    limit: Duration,
+}
+
+/// The limit was up before the connection was ready for a request.
+#[derive(Debug, thiserror::Error)]
+#[error("no connection within {}", humantime::format_duration(*.0))]
+pub(super) struct ConnectTimedOut(Duration);
+
+impl Connector {
+    pub(super) fn new(limit: Duration, tls: Tls) -> Result<Self, rustls::Error> {
+        let mut http = HttpConnector::new();
+        http.set_nodelay(true);
+        http.enforce_http(false);
+        let provider = ring::default_provider();
+        let builder = HttpsConnectorBuilder::new();
+        let builder = match tls {
+            Tls::Needed => builder
+                .with_provider_and_platform_verifier(provider)
+                .map_err(|error| rustls::Error::General(error.to_string()))?,
+            Tls::Unused => builder.with_tls_config(
+                rustls::ClientConfig::builder_with_provider(Arc::new(provider))
+                    .with_safe_default_protocol_versions()?
+                    .with_root_certificates(rustls::RootCertStore::empty())
+                    .with_no_client_auth(),
+            ),
+        };
+        Ok(Self {
+            inner: builder.https_or_http().enable_http1().wrap_connector(http),
+            limit,
+        })
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = BackendStream;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<BackendStream, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connecting = self.inner.call(uri);
+        let limit = self.limit;
+        Box::pin(async move {
+            let stream = timeout(limit, connecting)
+                .await
+                .map_err(|_elapsed| ConnectTimedOut(limit))??;
+            Ok(BackendStream(stream))
+        })
+    }
+}
+
+/// Whether a connection has carried a response. If one that has breaks off, it was most likely closed by
+/// the backend for being idle, and the request never seen.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Used(Arc<AtomicBool>);
+
+impl Used {
+    /// Marks the connection that carried a response with these extensions.
+    pub(super) fn mark(response: &Extensions) {
+        if let Some(Self(used)) = response.get() {
+            used.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether this connection had carried a response.
+    pub(super) fn is_marked(connection: &Connected) -> bool {
+        let mut extensions = Extensions::new();
+        connection.get_extras(&mut extensions);
+        extensions
+            .get()
+            .is_some_and(|Self(used)| used.load(Ordering::Relaxed))
+    }
+}
+
+/// A connection that knows whether it was [`Used`].
+#[derive(Debug)]
+pub(super) struct BackendStream(MaybeHttpsStream<TokioIo<TcpStream>>);
+
+impl Connection for BackendStream {
+    fn connected(&self) -> Connected {
+        self.0.connected().extra(Used::default())
+    }
+}
+
+impl Read for BackendStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl Write for BackendStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, buffers)
+    }
+}
