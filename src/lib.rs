@@ -19,11 +19,13 @@
 //! - [`config`]: defaults, file and environment to valid settings
 //! - [`experiment`]: what is tested
 //! - [`client`]: the client towards backends
+//! - [`capture`]: bounded copies of an exchange; where the live path and the shadow meet
 //! - [`compare`]: whether two answers are alike
 //! - [`outcome`]: how a matched request can end
 //! - [`telemetry`]: log and metrics
 //!
 
+pub mod capture;
 pub mod client;
 pub mod compare;
 pub mod config;

@@ -1,0 +1,309 @@
+//! One exchange as it was, for the shadow: bounded copies of both bodies, and how each ended.
+//!
+//! Here the live path and the shadow meet, and nowhere else. The proxy hands an [`Exchange`] to a
+//! [`Mirror`] before it has been answered, without waiting; what is not known yet follows through it.
+//!
+//! Invariants:
+//!
+//! - A body streams on whatever happens to its copy. Over a bound ([`Limits`]) the copy is given up, and
+//!   length and hash go on.
+//! - A copy is delivered exactly once: at the body's last byte, its error, or its drop.
+//! - All copies together stay within a [`Budget`], from their first byte until they are dropped.
+
+mod body;
+mod budget;
+mod tee;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{Extensions, HeaderMap, Method, StatusCode, Uri, request};
+use http_body::Body;
+use http_body_util::BodyExt;
+use tokio::sync::oneshot;
+
+pub use body::{BodyEnd, Captured, Content, Limits};
+pub use budget::Budget;
+pub use tee::{Sink, Tee};
+
+use crate::client;
+use crate::experiment::Experiment;
+use crate::outcome::{Failure, Skip};
+use body::Recorder;
+use tee::Remainder;
+
+/// Takes exchanges from the live path, and never makes it wait.
+pub trait Mirror: Send + Sync {
+    /// Takes an exchange that has begun.
+    fn offer(&self, exchange: Exchange);
+
+    /// Takes note of a matched request that is not mirrored.
+    fn skip(&self, experiment: &Experiment, method: &Method, uri: &Uri, skip: Skip);
+}
+
+/// A request of an experiment, on its way to the reference.
+#[derive(Debug)]
+pub struct Exchange {
+    /// What it belongs to.
+    pub experiment: Arc<Experiment>,
+    /// The request.
+    pub request: RequestHead,
+    /// Its body, when it has come.
+    pub request_body: RequestBody,
+    /// How the reference's side ends.
+    pub reference: oneshot::Receiver<Ended>,
+}
+
+/// A request without its body, its headers end to end.
+#[derive(Debug, Clone)]
+pub struct RequestHead {
+    /// The method.
+    pub method: Method,
+    /// The target as it was sent, never an absolute form's scheme and host.
+    pub target: PathAndQuery,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// When it came.
+    pub received: SystemTime,
+    /// What the server noted of it; the names' spelling, for one.
+    pub extensions: Extensions,
+}
+
+impl From<&request::Parts> for RequestHead {
+    fn from(head: &request::Parts) -> Self {
+        Self {
+            method: head.method.clone(),
+            target: client::target(&head.uri).clone(),
+            headers: head.headers.clone(),
+            received: SystemTime::now(),
+            extensions: head.extensions.clone(),
+        }
+    }
+}
+
+/// A response, whole.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers as they came, hop-by-hop ones among them.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Captured,
+    /// Time from the request's start to the response's head.
+    pub first_byte: Duration,
+    /// Time from the request's start to the response's end.
+    pub elapsed: Duration,
+}
+
+/// That a side gave no whole response.
+#[derive(Debug, Clone, Copy)]
+pub struct Failed {
+    /// How far it came and why no further.
+    pub failure: Failure,
+    /// Time from the request's start.
+    pub elapsed: Duration,
+}
+
+/// One side of an exchange, over.
+pub type Side = Result<Answer, Failed>;
+
+/// How the reference's side ends.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is nearly always the large one"
+)]
+pub enum Ended {
+    /// With a response, or without one.
+    Over(Side),
+    /// The client went away first.
+    ClientGone,
+}
+
+/// The live path's end of [`Exchange::reference`]. Dropped, it says that the client went away.
+#[derive(Debug)]
+pub struct ReferenceSlot {
+    sender: oneshot::Sender<Ended>,
+    started: Instant,
+}
+
+/// A slot for how the reference's side ends, its clock started, and where that arrives.
+#[must_use]
+pub fn reference_slot() -> (ReferenceSlot, oneshot::Receiver<Ended>) {
+    let (sender, receiver) = oneshot::channel();
+    let started = Instant::now();
+    (ReferenceSlot { sender, started }, receiver)
+}
+
+impl ReferenceSlot {
+    /// The reference gave no response.
+    pub fn failed(self, failure: Failure) {
+        let elapsed = self.started.elapsed();
+        self.end(Ended::Over(Err(Failed { failure, elapsed })));
+    }
+
+    /// The reference's response has begun: passes its body through, and notes its end.
+    pub fn answered<B>(
+        self,
+        status: StatusCode,
+        headers: HeaderMap,
+        body: B,
+        limits: &Limits,
+    ) -> Tee<B, ReferenceAnswer>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let first_byte = self.started.elapsed();
+        let sink = ReferenceAnswer {
+            slot: self,
+            status,
+            headers,
+            first_byte,
+        };
+        Tee::new(body, limits, sink)
+    }
+
+    fn end(self, ended: Ended) {
+        // Nobody listens once the pair was given up.
+        let _given_up = self.sender.send(ended);
+    }
+}
+
+/// The reference's response but for its body.
+#[derive(Debug)]
+pub struct ReferenceAnswer {
+    slot: ReferenceSlot,
+    status: StatusCode,
+    headers: HeaderMap,
+    first_byte: Duration,
+}
+
+impl Sink for ReferenceAnswer {
+    fn accept(self, body: Captured) {
+        let elapsed = self.slot.started.elapsed();
+        self.slot.end(match body.end {
+            BodyEnd::Complete => Ended::Over(Ok(Answer {
+                status: self.status,
+                headers: self.headers,
+                body,
+                first_byte: self.first_byte,
+                elapsed,
+            })),
+            BodyEnd::Failed => Ended::Over(Err(Failed {
+                failure: Failure::BODY,
+                elapsed,
+            })),
+            BodyEnd::Cut => Ended::ClientGone,
+        });
+    }
+}
+
+/// A request's body for the candidate.
+#[derive(Debug)]
+pub enum RequestBody {
+    /// There is none.
+    Empty,
+    /// It is on its way through the live path.
+    Pending(oneshot::Receiver<Captured>),
+}
+
+impl RequestBody {
+    /// All of it, or why there is nothing whole to mirror.
+    pub async fn whole(self) -> Result<Captured, Skip> {
+        let Self::Pending(coming) = self else {
+            return Ok(Captured::empty());
+        };
+        match coming.await {
+            Ok(Captured {
+                content: Content::Over { .. },
+                ..
+            }) => Err(Skip::RequestTooLarge),
+            Ok(captured) => match captured.end {
+                BodyEnd::Complete => Ok(captured),
+                BodyEnd::Failed => Err(Skip::ClientGone),
+                BodyEnd::Cut => Err(Skip::RequestUnread),
+            },
+            Err(_) => Err(Skip::RequestUnread),
+        }
+    }
+}
+
+/// The live path's hold on a request's body that is being sent.
+pub struct Upload<B>(Option<oneshot::Receiver<Remainder<B, RequestCopy>>>);
+
+/// Where a request's copy goes. It is given up early: a request over the bound is not mirrored.
+#[derive(Debug)]
+pub struct RequestCopy(oneshot::Sender<Captured>);
+
+impl Sink for RequestCopy {
+    fn accept(self, captured: Captured) {
+        let _given_up = self.0.send(captured);
+    }
+
+    fn in_a_hurry(&self) -> bool {
+        true
+    }
+}
+
+/// Reads a body to its end, copying it within `limits`.
+pub async fn collect<B>(mut body: B, limits: &Limits) -> Captured
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut recorder = Recorder::new(limits);
+    loop {
+        match body.frame().await {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    recorder.push(data);
+                }
+            }
+            Some(Err(_)) => return recorder.finish(BodyEnd::Failed),
+            None => return recorder.finish(BodyEnd::Complete),
+        }
+    }
+}
+
+/// A request's body on its way to the reference: teed, or known to be empty.
+pub type RequestTee<B> = http_body_util::Either<Tee<B, RequestCopy>, B>;
+
+/// Passes a request's body through and copies it, if there is one.
+pub fn tee_request<B>(body: B, limits: &Limits) -> (RequestTee<B>, Upload<B>, RequestBody)
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    if body.is_end_stream() {
+        return (RequestTee::Right(body), Upload(None), RequestBody::Empty);
+    }
+    let (sender, receiver) = oneshot::channel();
+    let (tee, reclaim) = Tee::new(body, limits, RequestCopy(sender)).reclaimable();
+    (
+        RequestTee::Left(tee),
+        Upload(Some(reclaim)),
+        RequestBody::Pending(receiver),
+    )
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
+    /// Reads what the reference did not, so that the candidate can be asked all the same, and a client
+    /// that is still sending gets to read its answer. Ends with the body, or as soon as it is over the
+    /// bound of captured bodies.
+    pub async fn finish(self) {
+        let Some(Ok(remainder)) = (match self.0 {
+            Some(reclaim) => Some(reclaim.await),
+            None => None,
+        }) else {
+            return;
+        };
+        let mut rest = remainder.resume();
+        while !rest.is_copied() {
+            match rest.frame().await {
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! A body that passes through and leaves a bounded copy behind.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::sync::oneshot;
+
+use super::body::{BodyEnd, Captured, Limits, Recorder};
+
+/// Passes `inner` through unchanged; its copy goes to `sink` when it ends, or is cut by being dropped.
+pub struct Tee<B: Body + Unpin, S: Sink> {
+    /// Empty once the body was handed back.
+    inner: Option<B>,
+    /// Empty once the copy went to the sink.
+    copy: Option<Copying<S>>,
+    /// Takes the body back if it is dropped before its end.
+    reclaim: Option<oneshot::Sender<Remainder<B, S>>>,
+}
+
+/// Where a copy goes.
+pub trait Sink: Unpin {
+    /// Takes the copy.
+    fn accept(self, captured: Captured);
+
+    /// Whether a copy that was given up is to be had at once, not at the body's end.
+    fn in_a_hurry(&self) -> bool {
+        false
+    }
+}
+
+struct Copying<S> {
+    recorder: Recorder,
+    sink: S,
+}
+
+/// What is left of a body that was dropped before its end.
+pub(super) struct Remainder<B, S> {
+    inner: B,
+    copy: Copying<S>,
+}
+
+impl<B: Body<Data = Bytes> + Unpin, S: Sink> Tee<B, S> {
+    /// Copies `inner` within `limits` for `sink`.
+    pub fn new(inner: B, limits: &Limits, sink: S) -> Self {
+        let mut tee = Self {
+            inner: Some(inner),
+            copy: Some(Copying {
+                recorder: Recorder::new(limits),
+                sink,
+            }),
+            reclaim: None,
+        };
+        tee.finish_at_end();
+        tee
+    }
+
+    /// Has the body given back, should it be dropped before its end.
+    pub(super) fn reclaimable(mut self) -> (Self, oneshot::Receiver<Remainder<B, S>>) {
+        let (sender, receiver) = oneshot::channel();
+        self.reclaim = Some(sender);
+        (self, receiver)
+    }
+
+    /// Whether the copy went to the sink.
+    pub(super) fn is_copied(&self) -> bool {
+        self.copy.is_none()
+    }
+
+    fn finish_at_end(&mut self) {
+        if self.inner.as_ref().is_some_and(Body::is_end_stream) {
+            self.finish(BodyEnd::Complete);
+        }
+    }
+}
+
+impl<B: Body + Unpin, S: Sink> Tee<B, S> {
+    fn finish(&mut self, end: BodyEnd) {
+        if let Some(Copying { recorder, sink }) = self.copy.take() {
+            sink.accept(recorder.finish(end));
+        }
+    }
+}
+
+impl<B, S> Remainder<B, S>
+where
+    B: Body<Data = Bytes> + Unpin,
+    S: Sink,
+{
+    /// The body again, to be read on.
+    pub(super) fn resume(self) -> Tee<B, S> {
+        Tee {
+            inner: Some(self.inner),
+            copy: Some(self.copy),
+            reclaim: None,
+        }
+    }
+}
+
+impl<B, S> Body for Tee<B, S>
+where
+    B: Body<Data = Bytes> + Unpin,
+    S: Sink,
+{
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let Some(inner) = &mut self.inner else {
+            return Poll::Ready(None);
+        };
+        let frame = std::task::ready!(Pin::new(inner).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                if let (Some(data), Some(copy)) = (frame.data_ref(), &mut self.copy) {
+                    copy.recorder.push(data);
+                    if copy.recorder.is_over() && copy.sink.in_a_hurry() {
+                        self.finish(BodyEnd::Cut);
+                    }
+                }
+                self.finish_at_end();
+            }
+            Some(Err(_)) => self.finish(BodyEnd::Failed),
+            None => self.finish(BodyEnd::Complete),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner
+            .as_ref()
+            .map_or_else(SizeHint::default, Body::size_hint)
+    }
+}
+
+impl<B: Body + Unpin, S: Sink> Drop for Tee<B, S> {
+    fn drop(&mut self) {
+        if let (Some(reclaim), Some(inner), Some(copy)) =
+            (self.reclaim.take(), self.inner.take(), self.copy.take())
+            && let Err(Remainder { copy, .. }) = reclaim.send(Remainder { inner, copy })
+        {
+            self.copy = Some(copy);
+        }
+        self.finish(BodyEnd::Cut);
+    }
+}
