@@ -19,6 +19,7 @@
 //! - [`config`]: defaults, file and environment to valid settings
 //! - [`experiment`]: what is tested
 //! - [`client`]: the client towards backends
+//! - [`proxy`]: the live path
 //! - [`capture`]: bounded copies of an exchange; where the live path and the shadow meet
 //! - [`compare`]: whether two answers are alike
 //! - [`outcome`]: how a matched request can end
@@ -31,4 +32,5 @@ pub mod compare;
 pub mod config;
 pub mod experiment;
 pub mod outcome;
+pub mod proxy;
 pub mod telemetry;

@@ -1,0 +1,39 @@
+//! The access log: a line per request at `info`, under the target `miffy::access`.
+
+use std::time::Duration;
+
+use axum::extract::Request;
+use http::{Method, StatusCode};
+use tracing::{enabled, info};
+
+use crate::experiment::Role;
+
+/// What the log says of a request. The query is left out: it may hold a token.
+pub(super) struct Access {
+    role: Role,
+    method: Method,
+    path: String,
+}
+
+impl Access {
+    /// `None` when nobody logs it, so that it costs nothing then.
+    pub(super) fn of(role: Role, request: &Request) -> Option<Self> {
+        enabled!(target: "miffy::access", tracing::Level::INFO).then(|| Self {
+            role,
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+        })
+    }
+
+    pub(super) fn log(&self, status: StatusCode, elapsed: Duration) {
+        info!(
+            target: "miffy::access",
+            method = %self.method,
+            path = self.path,
+            role = self.role.name(),
+            status = status.as_u16(),
+            elapsed_ms = elapsed.as_secs_f64() * 1e3,
+            "answered"
+        );
+    }
+}

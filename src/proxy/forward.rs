@@ -1,0 +1,163 @@
+//! One request, from its head to its response's last byte.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use bytes::Bytes;
+use http::{Method, StatusCode, Version};
+use http_body::Body as HttpBody;
+use http_body_util::Either;
+use tokio::time::timeout;
+use tracing::warn;
+
+use super::access::Access;
+use super::counted::Counted;
+use super::error::{self, GatewayError};
+use super::upgrade::Upgrade;
+use super::{Proxy, RoleMetrics};
+use crate::capture::{Exchange, RequestHead, reference_slot, tee_request};
+use crate::client::{self, Unmeasured, make_end_to_end, strip_hop_by_hop};
+use crate::config::BaseUrl;
+use crate::experiment::{Experiment, Role};
+
+/// How long a failed request's upload may go on before the client gets its answer, so that the
+/// candidate can be asked with the whole of it, and the answer isn't lost to a connection that closes
+/// on a client still sending.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// Answers a request that matched an experiment's path.
+pub(super) async fn experiment(
+    proxy: Arc<Proxy>,
+    experiment: Arc<Experiment>,
+    request: Request,
+) -> Response {
+    if let Err(skip) = experiment.admit(request.method(), request.headers()) {
+        proxy
+            .mirror
+            .skip(&experiment, request.method(), request.uri(), skip);
+        return pass(&proxy, &experiment.reference, request).await;
+    }
+    let live = Live::begin(&proxy, Role::Reference, &request);
+    let (mut head, body) = request.into_parts();
+    make_end_to_end(&mut head);
+    let (body, upload, request_body) = tee_request(body, &proxy.limits);
+    let (slot, reference) = reference_slot();
+    proxy.mirror.offer(Exchange {
+        experiment: experiment.clone(),
+        request: RequestHead::from(&head),
+        request_body,
+        reference,
+    });
+    let sent = proxy
+        .client
+        .send(&experiment.reference, Role::Reference, head, body);
+    match sent.await {
+        Ok(response) => {
+            let (head, body) = response.into_parts();
+            let body = slot.answered(head.status, head.headers.clone(), body, &proxy.limits);
+            live.answer(http::Response::from_parts(head, body))
+        }
+        Err(error) => {
+            slot.failed(error.failure);
+            let _late = timeout(LINGER, upload.finish()).await;
+            live.fail(&error)
+        }
+    }
+}
+
+/// Answers a request that matched none.
+pub(super) async fn upstream(proxy: Arc<Proxy>, request: Request) -> Response {
+    if request.method() == Method::CONNECT {
+        return error::response(StatusCode::METHOD_NOT_ALLOWED, &error::CONNECT);
+    }
+    pass(&proxy, &proxy.reference, request).await
+}
+
+/// Answers a request that is not mirrored.
+async fn pass(proxy: &Proxy, base: &BaseUrl, mut request: Request) -> Response {
+    let live = Live::begin(proxy, Role::Upstream, &request);
+    let upgrade = Upgrade::asked_for(&mut request);
+    let (mut head, body) = request.into_parts();
+    make_end_to_end(&mut head);
+    if let Some(upgrade) = &upgrade {
+        upgrade.write(&mut head.headers);
+    }
+    let sent = proxy
+        .client
+        .send(base, Role::Upstream, head, Either::Right(body));
+    match (sent.await, upgrade) {
+        (Ok(response), Some(upgrade)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            live.log(response.status());
+            upgrade.accept(response, live.guard)
+        }
+        (Ok(response), _) => live.answer(response),
+        (Err(error), _) => live.fail(&error),
+    }
+}
+
+/// A request that is being answered.
+struct Live<'p> {
+    proxy: &'p Proxy,
+    metrics: &'p RoleMetrics,
+    guard: Counted,
+    access: Option<Access>,
+    started: Instant,
+}
+
+impl<'p> Live<'p> {
+    fn begin(proxy: &'p Proxy, role: Role, request: &Request) -> Self {
+        let metrics = match role {
+            Role::Reference | Role::Candidate => &proxy.metrics.reference,
+            Role::Upstream => &proxy.metrics.upstream,
+        };
+        metrics.requests.increment(1);
+        Self {
+            proxy,
+            metrics,
+            guard: Counted::begin(&proxy.in_flight),
+            access: Access::of(role, request),
+            started: Instant::now(),
+        }
+    }
+
+    /// The backend's response, on its way to the client.
+    fn answer<B>(self, response: http::Response<B>) -> Response
+    where
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        self.metrics.first_byte.record(self.started.elapsed());
+        self.log(response.status());
+        let (mut head, body) = response.into_parts();
+        strip_hop_by_hop(&mut head.headers);
+        // The version is each connection's own (RFC 9110 §2.5); the server lowers it for its client.
+        head.version = Version::HTTP_11;
+        let body = Body::new(Unmeasured::new(body, self.guard));
+        Response::from_parts(head, body)
+    }
+
+    /// miffy's own answer, since the backend gave none.
+    fn fail(self, error: &client::Error) -> Response {
+        let answer = GatewayError::of(error.failure.cause);
+        let counter = match answer {
+            GatewayError::BadGateway => &self.proxy.metrics.bad_gateway,
+            GatewayError::Timeout => &self.proxy.metrics.gateway_timeout,
+        };
+        counter.increment(1);
+        self.log(answer.status());
+        if let Some(unsaid) = self.proxy.failures.admit() {
+            let cause = error.failure.cause.name();
+            warn!(%error, cause, unsaid, "the reference gave no answer");
+        }
+        answer.response()
+    }
+
+    fn log(&self, status: StatusCode) {
+        if let Some(access) = &self.access {
+            access.log(status, self.started.elapsed());
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The live path: clients' requests go to the reference, its responses go back, as they are.
+//!
+//! Nothing here waits for the shadow. An experiment's request is offered to the [`Mirror`], which takes
+//! it or leaves it at once, and both bodies pass through a tee on their way.
+//!
+//! # Layout
+//!
+//! - `access`: the access log
+//! - `counted`: gauges that can't leak
+//! - `error`: what clients see when the reference fails
+//! - `forward`: one request, from its head to its response's last byte
+//! - `server`: the accept loop
+//! - `upgrade`: connections that become another protocol's
+
+mod access;
+mod counted;
+mod error;
+mod forward;
+mod server;
+mod upgrade;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::routing::any;
+use http_body::Body as _;
+use metrics::{Counter, Histogram};
+
+pub use server::{Alive, Connections, serve};
+
+use crate::capture::{Limits, Mirror, RequestTee};
+use crate::client::{Client, Replay};
+use crate::config::BaseUrl;
+use crate::experiment::{Experiment, Role};
+use crate::telemetry::Throttle;
+use crate::telemetry::metrics::{FIRST_BYTE, GATEWAY_ERRORS, REQUESTS, counter, of_role};
+
+/// A request's body towards the reference.
+pub type LiveBody = RequestTee<Body>;
+
+impl Replay for LiveBody {
+    /// Only a body that there is none of: the others are streamed, and gone.
+    fn replay(&self) -> Option<Self> {
+        self.is_end_stream().then(|| Self::Right(Body::empty()))
+    }
+}
+
+/// What every request needs.
+pub struct Proxy {
+    reference: BaseUrl,
+    client: Client<LiveBody>,
+    limits: Limits,
+    mirror: Arc<dyn Mirror>,
+    in_flight: Arc<AtomicUsize>,
+    metrics: LiveMetrics,
+    /// Keeps the log readable while the reference is away.
+    failures: Throttle,
+}
+
+impl Proxy {
+    /// A proxy in front of `reference`, whose experiments' exchanges are offered to `mirror`, and which
+    /// counts the requests that are being answered in `in_flight`.
+    pub fn new(
+        reference: BaseUrl,
+        client: Client<LiveBody>,
+        limits: Limits,
+        mirror: Arc<dyn Mirror>,
+        in_flight: Arc<AtomicUsize>,
+        metrics: LiveMetrics,
+    ) -> Self {
+        Self {
+            reference,
+            client,
+            limits,
+            mirror,
+            in_flight,
+            metrics,
+            failures: Throttle::default(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proxy").finish_non_exhaustive()
+    }
+}
+
+/// The live path's metrics.
+#[derive(Debug)]
+pub struct LiveMetrics {
+    reference: RoleMetrics,
+    upstream: RoleMetrics,
+    bad_gateway: Counter,
+    gateway_timeout: Counter,
+}
+
+#[derive(Debug)]
+struct RoleMetrics {
+    requests: Counter,
+    first_byte: Histogram,
+}
+
+impl LiveMetrics {
+    /// Registers the metrics; to be called in [`Telemetry::register`](crate::telemetry::Telemetry).
+    #[must_use]
+    pub fn register() -> Self {
+        let of = |role: Role| RoleMetrics {
+            requests: counter(REQUESTS, Some(("role", role.name()))),
+            first_byte: of_role(FIRST_BYTE, role.name()),
+        };
+        Self {
+            reference: of(Role::Reference),
+            upstream: of(Role::Upstream),
+            bad_gateway: counter(GATEWAY_ERRORS, Some(("status", "502"))),
+            gateway_timeout: counter(GATEWAY_ERRORS, Some(("status", "504"))),
+        }
+    }
+}
+
+/// Routes each experiment's path to it, and everything else upstream.
+///
+/// # Panics
+///
+/// If two experiments' patterns conflict, which the configuration rules out.
+pub fn router(proxy: &Arc<Proxy>, experiments: &[Arc<Experiment>]) -> Router {
+    let mut router = Router::new();
+    for experiment in experiments {
+        let proxy = proxy.clone();
+        let matched = experiment.clone();
+        router = router.route(
+            &experiment.path,
+            any(move |request: Request| forward::experiment(proxy, matched, request)),
+        );
+    }
+    let proxy = proxy.clone();
+    router.fallback(move |request: Request| forward::upstream(proxy, request))
+}
