@@ -22,6 +22,7 @@
 //! - [`proxy`]: the live path
 //! - [`capture`]: bounded copies of an exchange; where the live path and the shadow meet
 //! - [`compare`]: whether two answers are alike
+//! - [`record`]: what is published
 //! - [`outcome`]: how a matched request can end
 //! - [`telemetry`]: log and metrics
 //!
@@ -33,4 +34,5 @@ pub mod config;
 pub mod experiment;
 pub mod outcome;
 pub mod proxy;
+pub mod record;
 pub mod telemetry;
