@@ -23,6 +23,7 @@
 //! - [`capture`]: bounded copies of an exchange; where the live path and the shadow meet
 //! - [`compare`]: whether two answers are alike
 //! - [`record`]: what is published
+//! - [`delivery`]: the way to Kafka
 //! - [`outcome`]: how a matched request can end
 //! - [`telemetry`]: log and metrics
 //!
@@ -31,6 +32,7 @@ pub mod capture;
 pub mod client;
 pub mod compare;
 pub mod config;
+pub mod delivery;
 pub mod experiment;
 pub mod outcome;
 pub mod proxy;
