@@ -21,12 +21,14 @@
 //! - [`client`]: the client towards backends
 //! - [`proxy`]: the live path
 //! - [`capture`]: bounded copies of an exchange; where the live path and the shadow meet
+//! - [`shadow`]: the candidate's side
 //! - [`compare`]: whether two answers are alike
 //! - [`record`]: what is published
 //! - [`delivery`]: the way to Kafka
 //! - [`outcome`]: how a matched request can end
 //! - [`telemetry`]: log and metrics
 //!
+//! [`proxy`] and [`shadow`] don't know each other.
 
 pub mod capture;
 pub mod client;
@@ -37,4 +39,5 @@ pub mod experiment;
 pub mod outcome;
 pub mod proxy;
 pub mod record;
+pub mod shadow;
 pub mod telemetry;

@@ -1,0 +1,138 @@
+//! Compares a pair and writes its record. Pure, so that it can run wherever it costs nobody time.
+
+use tracing::error;
+use uuid::Uuid;
+
+use crate::capture::{Answer, Captured, Content, RequestHead, Side};
+use crate::compare::{self, Bodies, Differences, Hashed, Head, compare};
+use crate::delivery::Outgoing;
+use crate::experiment::Experiment;
+use crate::outcome::Outcome;
+use crate::record::Record;
+
+/// What is a record's size beside its key and value, at most, in librdkafka's count.
+const OVERHEAD: usize = 512;
+
+/// Both sides of an exchange, over.
+#[derive(Debug)]
+pub(super) struct Pair {
+    pub(super) request: RequestHead,
+    pub(super) request_body: Captured,
+    pub(super) reference: Side,
+    pub(super) candidate: Side,
+}
+
+/// The bounds of what is published.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) max_differences: usize,
+    /// Bytes of a record, its key included.
+    pub(super) max_message: usize,
+}
+
+/// What became of a pair.
+#[derive(Debug)]
+pub(super) struct Verdict {
+    pub(super) outcome: Outcome,
+    pub(super) differences: Differences,
+    pub(super) record: Publication,
+}
+
+/// What is to be published of a pair.
+#[derive(Debug)]
+pub(super) enum Publication {
+    /// There is no difference.
+    Nothing,
+    /// There is one.
+    Record(Outgoing),
+    /// There is one, and it can't be written.
+    Unwritable,
+}
+
+impl Pair {
+    /// Bytes of all bodies, for a guess at the work.
+    pub(super) fn size(&self) -> u64 {
+        let of = |side: &Side| side.as_ref().map_or(0, |answer| answer.body.len);
+        self.request_body.len + of(&self.reference) + of(&self.candidate)
+    }
+
+    pub(super) fn judge(&self, experiment: &Experiment, bounds: Bounds) -> Verdict {
+        let (outcome, differences) = match (&self.reference, &self.candidate) {
+            (Ok(reference), Ok(candidate)) => {
+                let differences = differences(reference, candidate, bounds.max_differences);
+                match differences.total() {
+                    0 => (Outcome::Equal, differences),
+                    _ => (Outcome::Different, differences),
+                }
+            }
+            (Err(failed), _) => failure(Outcome::ReferenceFailed(failed.failure.cause)),
+            (_, Err(failed)) => failure(Outcome::CandidateFailed(failed.failure.cause)),
+        };
+        let record = match outcome {
+            Outcome::Equal => Publication::Nothing,
+            _ => self.record(experiment, outcome, &differences, bounds),
+        };
+        Verdict {
+            outcome,
+            differences,
+            record,
+        }
+    }
+
+    fn record(
+        &self,
+        experiment: &Experiment,
+        outcome: Outcome,
+        differences: &Differences,
+        bounds: Bounds,
+    ) -> Publication {
+        let params = experiment.params(self.request.target.path());
+        let key = experiment.record_key(&params);
+        let record = Record {
+            id: Uuid::now_v7(),
+            experiment,
+            request: &self.request,
+            request_body: self.request_body.content.bytes(),
+            params: &params,
+            reference: &self.reference,
+            candidate: &self.candidate,
+            outcome,
+            differences,
+        };
+        let max = bounds.max_message.saturating_sub(key.len() + OVERHEAD);
+        match record.encode(max) {
+            Ok(payload) => Publication::Record(Outgoing {
+                key: key.to_owned(),
+                payload,
+            }),
+            Err(error) => {
+                error!(%error, "a record can't be written");
+                Publication::Unwritable
+            }
+        }
+    }
+}
+
+fn failure(outcome: Outcome) -> (Outcome, Differences) {
+    (outcome, Differences::none(0))
+}
+
+fn differences(reference: &Answer, candidate: &Answer, max: usize) -> Differences {
+    let bodies = match (&reference.body.content, &candidate.body.content) {
+        (Content::Whole(a), Content::Whole(b)) => Bodies::Whole(a, b),
+        (a, b) => Bodies::Hashed(hashed(reference.body.len, a), hashed(candidate.body.len, b)),
+    };
+    compare(head(reference), head(candidate), bodies, max)
+}
+
+fn head(answer: &Answer) -> Head<'_> {
+    compare::Head {
+        status: answer.status,
+        headers: &answer.headers,
+    }
+}
+
+fn hashed(len: u64, content: &Content) -> Hashed {
+    let digest = content.digest();
+    Hashed { len, digest }
+}

@@ -1,0 +1,371 @@
+//! The candidate's side of every experiment, beside the live path and never in its way.
+//!
+//! An exchange that is offered takes a permit or is skipped; with one, it runs as a task of its own:
+//! the candidate is asked, both answers are awaited, compared, and what differs is handed to delivery.
+//!
+//! Invariants:
+//!
+//! - Every matched request ends in exactly one [`Outcome`], whatever happens to its task: a `Ticket` that
+//!   is dropped without one counts as skipped.
+//! - No more than `max_in_flight` exchanges run at a time, and each ends: the candidate has its timeout,
+//!   and waiting for the reference has its own.
+//! - Comparing large bodies happens off the threads that carry the live path.
+//!
+//! # Layout
+//!
+//! - `candidate`: asks the candidate
+//! - `judge`: compares, and writes the record
+//! - `ledger`: counts the outcomes
+
+mod candidate;
+mod judge;
+mod ledger;
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{Method, Uri};
+use metrics::Histogram;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::spawn_blocking;
+use tokio::time::{timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use candidate::CandidateBody;
+pub use ledger::Ledger;
+
+use crate::capture::{Ended, Exchange, Limits, Mirror, Side};
+use crate::client::{self, Client};
+use crate::compare::Differences;
+use crate::delivery::Delivery;
+use crate::experiment::{Experiment, Role};
+use crate::outcome::{Outcome, Skip};
+use crate::telemetry::Throttle;
+use crate::telemetry::metrics::{EXCHANGE, of_role};
+use candidate::{CandidateMetrics, CandidateSide};
+use judge::{Bounds, Pair, Publication, Verdict};
+
+/// Bytes of bodies from which on a pair is compared on a thread for such work.
+const LARGE: u64 = 64 * 1024;
+
+/// Is told how each matched request ended. It is called on the shadow's tasks, and must not block.
+pub trait Observer: Send + Sync {
+    /// A matched request ended.
+    fn ended(&self, report: &Report<'_>);
+}
+
+/// How a matched request ended.
+#[derive(Debug)]
+pub struct Report<'a> {
+    /// What it belongs to.
+    pub experiment: &'a Experiment,
+    /// Its method.
+    pub method: &'a Method,
+    /// Its target.
+    pub target: &'a str,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Both sides and their differences, unless it was skipped.
+    pub pair: Option<(&'a Side, &'a Side, &'a Differences)>,
+}
+
+/// What the shadow is made of.
+pub struct Parts {
+    /// The client towards candidates.
+    pub client: Client<CandidateBody>,
+    /// How long a candidate may take, from the request's start to the response's last byte.
+    pub candidate_limit: Duration,
+    /// The bounds of captured bodies.
+    pub limits: Limits,
+    /// Exchanges at a time.
+    pub max_in_flight: usize,
+    /// How long a finished candidate waits for the reference.
+    pub max_wait: Duration,
+    /// The most differences that a record lists.
+    pub max_differences: usize,
+    /// Bytes of a record, its key included.
+    pub max_message: usize,
+    /// Where records go.
+    pub delivery: Arc<Delivery>,
+    /// Is told of every outcome.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+/// The candidate's side of every experiment.
+#[derive(Clone)]
+pub struct Shadow(Arc<Inner>);
+
+struct Inner {
+    candidate: CandidateSide,
+    ledger: Ledger,
+    delivery: Arc<Delivery>,
+    observer: Option<Arc<dyn Observer>>,
+    permits: Arc<Semaphore>,
+    max_in_flight: usize,
+    max_wait: Duration,
+    bounds: Bounds,
+    durations: [Histogram; 2],
+    tasks: TaskTracker,
+    give_up: CancellationToken,
+}
+
+impl std::fmt::Debug for Shadow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shadow").finish_non_exhaustive()
+    }
+}
+
+impl Shadow {
+    /// The shadow of these experiments, its metrics registered; to be called in
+    /// [`Telemetry::register`](crate::telemetry::Telemetry).
+    pub fn register<'e>(
+        parts: Parts,
+        experiments: impl IntoIterator<Item = &'e Experiment>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            candidate: CandidateSide {
+                client: parts.client,
+                limits: parts.limits,
+                limit: parts.candidate_limit,
+                metrics: CandidateMetrics::register(),
+                failures: Throttle::default(),
+            },
+            ledger: Ledger::register(experiments),
+            delivery: parts.delivery,
+            observer: parts.observer,
+            permits: Arc::new(Semaphore::new(parts.max_in_flight)),
+            max_in_flight: parts.max_in_flight,
+            max_wait: parts.max_wait,
+            bounds: Bounds {
+                max_differences: parts.max_differences,
+                max_message: parts.max_message,
+            },
+            durations: [Role::Reference, Role::Candidate]
+                .map(|role| of_role(EXCHANGE, role.name())),
+            tasks: TaskTracker::new(),
+            give_up: CancellationToken::new(),
+        }))
+    }
+
+    /// How many matched requests ended how.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.0.ledger
+    }
+
+    /// Exchanges that are running.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.0.max_in_flight - self.0.permits.available_permits()
+    }
+
+    /// Lets running exchanges finish until `deadline`, and gives up the rest. Later offers are skipped.
+    pub async fn drain(&self, deadline: Instant) {
+        self.0.tasks.close();
+        if timeout_at(deadline.into(), self.0.tasks.wait())
+            .await
+            .is_err()
+        {
+            self.0.give_up.cancel();
+            self.0.tasks.wait().await;
+        }
+    }
+}
+
+impl Mirror for Shadow {
+    fn offer(&self, exchange: Exchange) {
+        let ticket = Ticket::issue(&self.0, &exchange);
+        if self.0.tasks.is_closed() {
+            return ticket.end(Err(Skip::Shutdown));
+        }
+        let Ok(permit) = self.0.permits.clone().try_acquire_owned() else {
+            return ticket.end(Err(Skip::InFlight));
+        };
+        self.0.tasks.spawn(run(exchange, ticket, permit));
+    }
+
+    fn skip(&self, experiment: &Experiment, method: &Method, uri: &Uri, skip: Skip) {
+        self.0.ledger.matched();
+        self.0
+            .end(experiment, method, client::target(uri).as_str(), &Err(skip));
+    }
+}
+
+/// A pair and what became of it.
+type Judged = (Pair, Verdict);
+
+/// Carries one exchange to its outcome.
+async fn run(exchange: Exchange, ticket: Ticket, permit: OwnedSemaphorePermit) {
+    let shadow = ticket.shadow.clone();
+    let judged = tokio::select! {
+        biased;
+        () = shadow.give_up.cancelled() => Err(Skip::Shutdown),
+        judged = shadow.judge(exchange) => judged,
+    };
+    ticket.end(judged);
+    drop(permit);
+}
+
+impl Inner {
+    async fn judge(self: &Arc<Self>, exchange: Exchange) -> Result<Judged, Skip> {
+        let experiment = exchange.experiment.clone();
+        let pair = self.pair(exchange).await?;
+        for (side, duration) in [&pair.reference, &pair.candidate]
+            .into_iter()
+            .zip(&self.durations)
+        {
+            if let Ok(answer) = side {
+                duration.record(answer.elapsed);
+            }
+        }
+        let bounds = self.bounds;
+        if pair.size() < LARGE {
+            let verdict = pair.judge(&experiment, bounds);
+            return Ok((pair, verdict));
+        }
+        let judged = spawn_blocking(move || {
+            let verdict = pair.judge(&experiment, bounds);
+            (pair, verdict)
+        });
+        judged.await.map_err(|_panicked| Skip::Internal)
+    }
+
+    /// Asks the candidate beside the reference, and waits for both.
+    async fn pair(&self, exchange: Exchange) -> Result<Pair, Skip> {
+        let Exchange {
+            experiment,
+            request,
+            request_body,
+            reference,
+        } = exchange;
+        let body = match request_body.whole().await {
+            Ok(body) => body,
+            Err(Skip::RequestUnread) => {
+                // A body's reader is gone when the client is, too; only the reference's side can tell.
+                let ended = timeout(self.max_wait, reference).await;
+                let client_gone = matches!(ended, Ok(Ok(Ended::ClientGone) | Err(_)));
+                return Err(if client_gone {
+                    Skip::ClientGone
+                } else {
+                    Skip::RequestUnread
+                });
+            }
+            Err(skip) => return Err(skip),
+        };
+        let base = &experiment.candidate.base;
+        let asking = self
+            .candidate
+            .exchange(base, &request, body.content.bytes());
+        let (reference, candidate) = self.both(reference, asking).await?;
+        Ok(Pair {
+            request,
+            request_body: body,
+            reference,
+            candidate,
+        })
+    }
+
+    /// Waits for both sides, as long as the client waits for the reference.
+    async fn both(
+        &self,
+        mut reference: oneshot::Receiver<Ended>,
+        asking: impl Future<Output = Side>,
+    ) -> Result<(Side, Side), Skip> {
+        let mut asking = pin!(asking);
+        let mut candidate = None;
+        let ended = tokio::select! {
+            ended = &mut reference => ended,
+            side = &mut asking => {
+                candidate = Some(side);
+                let waiting = timeout(self.max_wait, reference);
+                waiting.await.map_err(|_elapsed| Skip::ReferenceSlow)?
+            }
+        };
+        let Ok(Ended::Over(reference)) = ended else {
+            return Err(Skip::ClientGone);
+        };
+        let candidate = match candidate {
+            Some(candidate) => candidate,
+            None => asking.await,
+        };
+        Ok((reference, candidate))
+    }
+
+    /// Counts an outcome, and tells whoever wants to know.
+    fn end(
+        &self,
+        experiment: &Experiment,
+        method: &Method,
+        target: &str,
+        judged: &Result<Judged, Skip>,
+    ) {
+        let (outcome, pair) = match judged {
+            Ok((pair, verdict)) => {
+                let sides = (&pair.reference, &pair.candidate, &verdict.differences);
+                (verdict.outcome, Some(sides))
+            }
+            Err(skip) => (Outcome::Skipped(*skip), None),
+        };
+        self.ledger.ended(experiment, outcome);
+        if let Some(observer) = &self.observer {
+            observer.ended(&Report {
+                experiment,
+                method,
+                target,
+                outcome,
+                pair,
+            });
+        }
+    }
+}
+
+/// A matched request's claim to an outcome.
+struct Ticket {
+    shadow: Arc<Inner>,
+    experiment: Arc<Experiment>,
+    method: Method,
+    target: http::uri::PathAndQuery,
+    ended: bool,
+}
+
+impl Ticket {
+    fn issue(shadow: &Arc<Inner>, exchange: &Exchange) -> Self {
+        shadow.ledger.matched();
+        Self {
+            shadow: shadow.clone(),
+            experiment: exchange.experiment.clone(),
+            method: exchange.request.method.clone(),
+            target: exchange.request.target.clone(),
+            ended: false,
+        }
+    }
+
+    fn end(mut self, judged: Result<Judged, Skip>) {
+        self.ended = true;
+        let target = self.target.as_str();
+        self.shadow
+            .end(&self.experiment, &self.method, target, &judged);
+        let Ok((_, verdict)) = judged else {
+            return;
+        };
+        match verdict.record {
+            Publication::Nothing => {}
+            Publication::Record(record) => self.shadow.delivery.publish(record),
+            Publication::Unwritable => self.shadow.delivery.counts().unwritable(),
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if !self.ended {
+            // Only a panic gets here.
+            let skip = Err(Skip::Internal);
+            let target = self.target.as_str();
+            self.shadow
+                .end(&self.experiment, &self.method, target, &skip);
+        }
+    }
+}
