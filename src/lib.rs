@@ -16,6 +16,7 @@
 //!                     compare ─► record ─► delivery ─► Kafka
 //! ```
 //!
+//! - [`app`]: the composition root
 //! - [`config`]: defaults, file and environment to valid settings
 //! - [`experiment`]: what is tested
 //! - [`client`]: the client towards backends
@@ -26,16 +27,19 @@
 //! - [`record`]: what is published
 //! - [`delivery`]: the way to Kafka
 //! - [`outcome`]: how a matched request can end
+//! - [`management`]: health, readiness, metrics
 //! - [`telemetry`]: log and metrics
 //!
 //! [`proxy`] and [`shadow`] don't know each other.
 
+pub mod app;
 pub mod capture;
 pub mod client;
 pub mod compare;
 pub mod config;
 pub mod delivery;
 pub mod experiment;
+pub mod management;
 pub mod outcome;
 pub mod proxy;
 pub mod record;

@@ -1,0 +1,92 @@
+//! The management port: whether miffy lives, whether it takes requests, and its metrics.
+//!
+//! - `/healthz`: 200 while the proxy accepts connections or is stopping as asked; else 503.
+//! - `/readyz`: 200 while the proxy takes requests, 503 while it stops. It says whether Kafka is reached,
+//!   and does not fail for it: the live path needs no Kafka.
+//! - `/metrics`: Prometheus's text format.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+
+use crate::delivery::BrokerStatus;
+use crate::proxy::Alive;
+use crate::telemetry::Telemetry;
+
+/// The media type of Prometheus's text format.
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What the management port tells.
+#[derive(Clone)]
+pub struct Management {
+    /// Whether the proxy's accept loop runs.
+    pub alive: Alive,
+    /// Whether miffy is stopping.
+    pub stopping: Arc<AtomicBool>,
+    /// Whether Kafka is reached.
+    pub broker: BrokerStatus,
+    /// The metrics.
+    pub telemetry: Arc<Telemetry>,
+    /// Brings gauges up to date that are kept elsewhere.
+    pub sample: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl std::fmt::Debug for Management {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Management").finish_non_exhaustive()
+    }
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+}
+
+#[derive(Serialize)]
+struct Readiness {
+    status: &'static str,
+    kafka: &'static str,
+}
+
+/// The management port's routes.
+pub fn router(management: Management) -> Router {
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(management)
+}
+
+async fn healthz(State(management): State<Management>) -> Response {
+    let stopping = management.stopping.load(Ordering::Relaxed);
+    let (code, status) = if management.alive.get() || stopping {
+        (StatusCode::OK, "healthy")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "unhealthy")
+    };
+    (code, Json(Health { status })).into_response()
+}
+
+async fn readyz(State(management): State<Management>) -> Response {
+    let (code, status) = if management.stopping.load(Ordering::Relaxed) {
+        (StatusCode::SERVICE_UNAVAILABLE, "stopping")
+    } else if management.alive.get() {
+        (StatusCode::OK, "ready")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "starting")
+    };
+    let kafka = management.broker.get().name();
+    (code, Json(Readiness { status, kafka })).into_response()
+}
+
+async fn metrics(State(management): State<Management>) -> Response {
+    (management.sample)();
+    let body = management.telemetry.render();
+    ([(header::CONTENT_TYPE, PROMETHEUS)], body).into_response()
+}
