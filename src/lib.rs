@@ -17,6 +17,7 @@
 //! ```
 //!
 //! - [`app`]: the composition root
+//! - [`cli`]: the commands
 //! - [`config`]: defaults, file and environment to valid settings
 //! - [`experiment`]: what is tested
 //! - [`client`]: the client towards backends
@@ -29,16 +30,19 @@
 //! - [`outcome`]: how a matched request can end
 //! - [`management`]: health, readiness, metrics
 //! - [`telemetry`]: log and metrics
+//! - `librdkafka`: the one module with calls to C
 //!
 //! [`proxy`] and [`shadow`] don't know each other.
 
 pub mod app;
 pub mod capture;
+pub mod cli;
 pub mod client;
 pub mod compare;
 pub mod config;
 pub mod delivery;
 pub mod experiment;
+mod librdkafka;
 pub mod management;
 pub mod outcome;
 pub mod proxy;

@@ -1,0 +1,25 @@
+//! The demo's broker by itself, on port 9092: librdkafka's mock cluster, which speaks the real protocol
+//! and keeps the latest 5 MiB of records in memory.
+//!
+//! ```text
+//! cargo run --example broker [TOPIC]      a topic to begin with; "miffy" when left out
+//! ```
+
+use anyhow::Context;
+use miffy::cli::demo::EmbeddedBroker;
+use tokio::net::TcpListener;
+
+const ADDRESS: &str = "127.0.0.1:9092";
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let topic = std::env::args()
+        .nth(1)
+        .unwrap_or_else(|| "miffy".to_owned());
+    let listener = TcpListener::bind(ADDRESS).await;
+    let listener = listener.with_context(|| format!("can't listen on {ADDRESS}"))?;
+    let broker = EmbeddedBroker::start(listener, &topic)?;
+    println!("the broker listens on {}", broker.address());
+    tokio::signal::ctrl_c().await?;
+    Ok(())
+}

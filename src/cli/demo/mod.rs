@@ -1,0 +1,157 @@
+//! `miffy demo`: the main job on one machine, with nothing else installed.
+//!
+//! Its configuration is `config.sample.toml` and the environment. Services and broker are started where
+//! that says they are.
+//!
+//! # Layout
+//!
+//! - `broker`: librdkafka's mock cluster on a port of our choice
+//! - `consumer`: reads what arrives in Kafka
+//! - `services`: the reference and the candidate
+//! - `terminal`: says what happens
+
+mod broker;
+mod consumer;
+pub mod services;
+mod terminal;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+
+pub use broker::EmbeddedBroker;
+
+use super::{block_on, signals, warn};
+use crate::app::{App, Plugs};
+use crate::config::{self, BaseUrl, Environment, Loaded, Problems, Settings, Source};
+use crate::telemetry::init_logging;
+use terminal::Terminal;
+
+/// The demo's configuration, as long as the environment doesn't change it.
+const SAMPLE: &str = include_str!("../../../config.sample.toml");
+
+/// Requests that are sent to begin with.
+const SAMPLE_TRAFFIC: [&str; 6] = ["/api/1", "/api/2", "/api/3", "/api/5", "/api/7", "/hello"];
+
+/// How many of them differ.
+const SAMPLE_DIFFERENCES: usize = 2;
+
+/// How long to wait for their records before going on without.
+const RECORDS_PATIENCE: Duration = Duration::from_secs(5);
+
+pub(super) fn load(environment: &Environment) -> Result<Loaded, Problems> {
+    config::load(&Source::Text(SAMPLE.to_owned()), environment)
+}
+
+pub(super) fn run(loaded: Loaded) -> anyhow::Result<()> {
+    let _log = init_logging(loaded.settings.logging, "warn");
+    warn(&loaded);
+    block_on(demo(loaded.settings))
+}
+
+async fn demo(mut settings: Settings) -> anyhow::Result<()> {
+    let stop = signals::stop()?;
+    settings.listen.set_ip(Ipv4Addr::LOCALHOST.into());
+    settings
+        .management_listen
+        .set_ip(Ipv4Addr::LOCALHOST.into());
+    let reference = listener("MIFFY_REFERENCE", address(&settings.reference)?).await?;
+    let candidate = &settings
+        .routes
+        .first()
+        .context("the demo needs a route")?
+        .candidate;
+    let candidate = listener("MIFFY_CANDIDATE", address(candidate)?).await?;
+    let brokers = settings
+        .kafka
+        .properties
+        .get("bootstrap.servers")
+        .map_or("", String::as_str);
+    let broker = listener("KAFKA_BOOTSTRAP_SERVERS", loopback(brokers)?).await?;
+    let broker = EmbeddedBroker::start(broker, &settings.kafka.topic)?;
+    let (terminal, printer) = Terminal::start();
+    let plugs = Plugs {
+        observer: Some(Arc::new(terminal.clone())),
+        lost_log_lines: None,
+    };
+    let app = App::bind(&settings, plugs)
+        .await
+        .context("MIFFY_PORT and MIFFY_MANAGEMENT_PORT choose other ports")?;
+    let addresses = (app.address()?, app.management_address()?);
+    terminal.introduce(&settings, addresses, &broker);
+    let services = [
+        tokio::spawn(services::serve(reference, services::reference())),
+        tokio::spawn(services::serve(candidate, services::candidate())),
+    ];
+    let consumer = consumer::start(
+        &broker.address().to_string(),
+        &settings.kafka.topic,
+        &terminal,
+    )?;
+    let guide = tokio::spawn(send_sample_traffic(
+        addresses,
+        settings,
+        broker.address(),
+        terminal,
+    ));
+    app.run(stop).await?;
+    guide.abort();
+    consumer.stop().await;
+    for service in services {
+        service.abort();
+    }
+    // The terminal's last handles go with the app's and the guide's.
+    let _printed = tokio::task::spawn_blocking(move || printer.join()).await;
+    println!("\nended");
+    Ok(())
+}
+
+/// Sends the requests to begin with, one after the other, and says what to try next.
+async fn send_sample_traffic(
+    (proxy, management): (SocketAddr, SocketAddr),
+    settings: Settings,
+    broker: SocketAddr,
+    terminal: Terminal,
+) -> anyhow::Result<()> {
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    for path in SAMPLE_TRAFFIC {
+        let response = client.get(format!("http://{proxy}{path}")).send().await?;
+        let status = response.status();
+        response.bytes().await?;
+        terminal.answered(path, status);
+    }
+    // They are on their way; the guide is to come last.
+    let _late = timeout(RECORDS_PATIENCE, terminal.records(SAMPLE_DIFFERENCES)).await;
+    terminal.guide(proxy, management, broker, &settings.kafka.topic);
+    Ok(())
+}
+
+/// Where a service of the demo is to listen. It can only be on this machine.
+fn address(base: &BaseUrl) -> anyhow::Result<SocketAddr> {
+    if base.is_https() {
+        bail!("the demo runs its own services, without TLS: {base} can't be one of them");
+    }
+    loopback(base.authority().as_str())
+}
+
+fn loopback(authority: &str) -> anyhow::Result<SocketAddr> {
+    let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "80"));
+    let is_loopback = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    match port.parse() {
+        Ok(port) if is_loopback => Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)),
+        _ => bail!(
+            "the demo runs its own services on this machine: \"{authority}\" is not on it; \
+             unset MIFFY_REFERENCE, MIFFY_CANDIDATE and KAFKA_BOOTSTRAP_SERVERS"
+        ),
+    }
+}
+
+async fn listener(variable: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("can't listen on {address}; {variable} chooses another place for this service")
+    })
+}

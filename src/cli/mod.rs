@@ -1,0 +1,130 @@
+//! The commands: `run` (which is what `miffy` does when it is told nothing), `check`, `health`, `demo`.
+//!
+//! Exit codes: 0 done, 1 could not start or failed, 64 bad configuration or command line (`EX_USAGE` of
+//! BSD's sysexits).
+
+// The commands talk to whoever typed them.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod check;
+pub mod demo;
+mod health;
+mod run;
+mod signals;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Environment, Loaded, Problems, Source};
+
+/// The exit code of a bad configuration or command line.
+const EX_USAGE: u8 = 64;
+
+const CONFIG_HELP: &str =
+    "The configuration file; else the one in MIFFY_CONFIG, else ./config.toml if there is one";
+
+/// A shadow-testing proxy: the reference answers, the candidate is compared, differences go to Kafka.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[arg(long, global = true, value_name = "FILE", help = CONFIG_HELP)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the proxy; the default
+    Run,
+    /// Validate the configuration, and show it as it is in effect
+    Check,
+    /// Ask a running miffy of this configuration whether it is healthy
+    Health,
+    /// Show the main job: sample services, an embedded broker, the proxy, and some requests
+    Demo,
+}
+
+/// Why a command failed.
+enum Failure {
+    Configuration(Problems),
+    Other(anyhow::Error),
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Self {
+        Self::Configuration(problems)
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+/// Parses the command line, carries the command out, and tells its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Nobody is left to tell if this can't be printed.
+            let _unprinted = error.print();
+            return if error.use_stderr() {
+                ExitCode::from(EX_USAGE)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    let environment = Environment::of_process();
+    let load = || {
+        let source = Source::Files {
+            named: arguments.config.clone(),
+        };
+        config::load(&source, &environment)
+    };
+    let done = match arguments.command.unwrap_or(Command::Run) {
+        Command::Run => load()
+            .map_err(Failure::from)
+            .and_then(|loaded| Ok(run::run(&loaded)?)),
+        Command::Check => load()
+            .map_err(Failure::from)
+            .map(|loaded| check::run(&loaded)),
+        Command::Health => load()
+            .map_err(Failure::from)
+            .and_then(|loaded| Ok(health::run(&loaded)?)),
+        Command::Demo => demo::load(&environment)
+            .map_err(Failure::from)
+            .and_then(|loaded| Ok(demo::run(loaded)?)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Configuration(problems)) => {
+            eprintln!("miffy: {problems}");
+            ExitCode::from(EX_USAGE)
+        }
+        Err(Failure::Other(error)) => {
+            eprintln!("miffy: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a command's future on a runtime with all of this machine's cores.
+fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(future)
+}
+
+/// Logs what may not be meant.
+fn warn(loaded: &Loaded) {
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+}

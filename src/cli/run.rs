@@ -1,0 +1,20 @@
+//! `miffy run`: the proxy, until it is told to stop.
+
+use super::{block_on, signals, warn};
+use crate::app::{App, Plugs};
+use crate::config::Loaded;
+use crate::telemetry::init_logging;
+
+pub(super) fn run(loaded: &Loaded) -> anyhow::Result<()> {
+    let log = init_logging(loaded.settings.logging, "info");
+    warn(loaded);
+    let plugs = Plugs {
+        observer: None,
+        lost_log_lines: Some(Box::new(log.dropped_lines())),
+    };
+    block_on(async {
+        let stop = signals::stop()?;
+        let app = App::bind(&loaded.settings, plugs).await?;
+        app.run(stop).await
+    })
+}
