@@ -1,0 +1,334 @@
+//! The binary as a process: how it starts, logs and ends.
+
+use std::net::TcpListener;
+
+use serde_json::Value;
+
+use crate::support::backend::{Backend, json, read_head};
+use crate::support::broker::Broker;
+use crate::support::miffy::Setup;
+use crate::support::process::{Miffy, Running};
+use crate::support::within;
+
+/// A process with an experiment on `/x/{*rest}`, on free ports, that logs JSON, and its address.
+fn start(setup: &Setup, environment: &[(&str, &str)]) -> (Running, String) {
+    let mut miffy = Miffy::new(&[])
+        .config(&setup.toml())
+        .env("MIFFY_ADDRESS", "127.0.0.1")
+        .env("MIFFY_PORT", "0")
+        .env("MIFFY_MANAGEMENT_PORT", "0")
+        .env("MIFFY_LOGGING", "json");
+    for (name, value) in environment {
+        miffy = miffy.env(name, value);
+    }
+    let running = miffy.spawn();
+    let started = running.stderr.event("started");
+    let url = format!("http://{}", started["address"].as_str().unwrap());
+    (running, url)
+}
+
+async fn get(url: &str) -> reqwest::Response {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    within("a response", client.get(url).send()).await.unwrap()
+}
+
+async fn disagreeing() -> (Backend, Backend) {
+    (
+        Backend::start(|_| async { json(r#"{"n":1}"#) }).await,
+        Backend::start(|_| async { json(r#"{"n":2}"#) }).await,
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn either_signal_ends_it_in_order_with_the_ledger_in_the_log() {
+    for signal in ["TERM", "INT"] {
+        let broker = Broker::start();
+        let (reference, candidate) = disagreeing().await;
+        let setup = Setup::of(&reference, &candidate, &broker).tables("\"linger.ms\" = 60000\n");
+        let (mut miffy, url) = start(&setup, &[]);
+        for n in 0..3 {
+            assert_eq!(get(&format!("{url}/x/{n}")).await.status(), 200);
+        }
+        miffy.signal(signal);
+        assert_eq!(miffy.wait().code(), Some(0));
+        let stopped = miffy.stderr.event("stopped");
+        assert_eq!(stopped["matched"], 3);
+        assert_eq!(stopped["outcomes"], "different=3");
+        assert_eq!(stopped["published"], 3);
+        assert_eq!(stopped["dropped"], 0);
+        assert_eq!(broker.published().await.len(), 3);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_request_is_answered_before_the_end() {
+    let broker = Broker::start();
+    let (sender, begun) = std::sync::mpsc::channel();
+    let reference = Backend::raw(move |mut stream| {
+        let sender = sender.clone();
+        async move {
+            read_head(&mut stream).await;
+            let (answer, go_on) = tokio::sync::oneshot::channel();
+            sender.send(answer).unwrap();
+            let body: &[u8] = go_on.await.unwrap();
+            let head = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n";
+            let answer = [&head[..], body].concat();
+            tokio::io::AsyncWriteExt::write_all(&mut stream, &answer)
+                .await
+                .unwrap();
+        }
+    })
+    .await;
+    let candidate = Backend::start(|_| async { json("1") }).await;
+    let (mut miffy, url) = start(&Setup::of(&reference, &candidate, &broker), &[]);
+    let answer = tokio::spawn(async move { get(&format!("{url}/other")).await.text().await });
+    let go_on = begun.recv().unwrap();
+    miffy.signal("TERM");
+    miffy.stderr.event("stopping");
+    assert!(!miffy.has_ended());
+    go_on.send(b"done").unwrap();
+    assert_eq!(within("the answer", answer).await.unwrap().unwrap(), "done");
+    assert_eq!(miffy.wait().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_without_a_broker_ends_in_time_and_counts_what_is_lost() {
+    let broker = Broker::mock();
+    broker.controls().broker_down(1).unwrap();
+    let (reference, candidate) = disagreeing().await;
+    let setup = Setup::of(&reference, &candidate, &broker).more("shutdown_timeout = \"1s\"");
+    let (mut miffy, url) = start(&setup, &[]);
+    get(&format!("{url}/x/1")).await.bytes().await.unwrap();
+    miffy.signal("TERM");
+    assert_eq!(miffy.wait().code(), Some(0));
+    let stopped = miffy.stderr.event("stopped");
+    assert_eq!(
+        (&stopped["records"], &stopped["dropped"]),
+        (&Value::from(1), &Value::from(1))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_it_at_once() {
+    let broker = Broker::start();
+    let hanging = Backend::hanging().await;
+    let (mut miffy, url) = start(&Setup::of(&hanging, &hanging, &broker), &[]);
+    let _unanswered = tokio::spawn(async move { get(&format!("{url}/other")).await });
+    hanging.first().await;
+    miffy.signal("TERM");
+    miffy.stderr.event("stopping");
+    miffy.signal("TERM");
+    assert_eq!(miffy.wait().code(), Some(1));
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let port = address.port().to_string();
+    let broker = Broker::mock();
+    for variable in ["MIFFY_PORT", "MIFFY_MANAGEMENT_PORT"] {
+        let ended = Miffy::new(&[])
+            .config(&broker.config())
+            .env("MIFFY_ADDRESS", "127.0.0.1")
+            .env("MIFFY_MANAGEMENT_ADDRESS", "127.0.0.1")
+            .env("MIFFY_PORT", "0")
+            .env("MIFFY_MANAGEMENT_PORT", "0")
+            .env(variable, &port)
+            .output();
+        assert_eq!(ended.code, 1, "{}", ended.stderr);
+        let message = format!("miffy: can't listen on {address}: Address already in use");
+        assert!(ended.stderr.contains(&message), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_access_log_is_there_at_info_and_gone_at_warn() {
+    for (level, logged) in [
+        ("info", true),
+        ("warn", false),
+        ("info,miffy::access=off", false),
+    ] {
+        let broker = Broker::start();
+        let (reference, candidate) = disagreeing().await;
+        let setup = Setup::of(&reference, &candidate, &broker);
+        let mut miffy = Miffy::new(&[])
+            .config(&setup.toml())
+            .env("MIFFY_PORT", "0")
+            .env("MIFFY_MANAGEMENT_PORT", "0")
+            .env("MIFFY_LOGGING", "json")
+            .env("RUST_LOG", level);
+        // At warn nothing tells the port, so one has to be chosen.
+        let port = free_port();
+        miffy = miffy.env("MIFFY_PORT", &port.to_string());
+        let mut miffy = miffy.spawn();
+        let url = format!("http://127.0.0.1:{port}/x/1?token=secret");
+        while reqwest::get(&url).await.is_err() {
+            assert!(!miffy.has_ended());
+        }
+        miffy.signal("TERM");
+        miffy.wait();
+        let lines = miffy.stderr.all();
+        let access: Vec<&String> = lines
+            .iter()
+            .filter(|line| line.contains("miffy::access"))
+            .collect();
+        assert_eq!(access.len(), usize::from(logged), "{level}: {lines:?}");
+        assert!(
+            !lines.iter().any(|line| line.contains("secret")),
+            "{lines:?}"
+        );
+        if let [line] = access[..] {
+            let line: Value = serde_json::from_str(line).unwrap();
+            assert_eq!(
+                (&line["path"], &line["status"]),
+                (&"/x/1".into(), &200.into())
+            );
+            assert_eq!(
+                (&line["method"], &line["role"]),
+                (&"GET".into(), &"reference".into())
+            );
+        }
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+#[test]
+fn each_log_format_is_what_it_says() {
+    let broker = Broker::mock();
+    let log = |format: &str| {
+        let mut miffy = Miffy::new(&[])
+            .config(&broker.config())
+            .env("MIFFY_PORT", "0")
+            .env("MIFFY_MANAGEMENT_PORT", "0")
+            .env("MIFFY_LOGGING", format)
+            .spawn();
+        let started = miffy.stderr.wait("started", |line| {
+            line.contains("started").then(|| line.to_owned())
+        });
+        miffy.signal("TERM");
+        assert_eq!(miffy.wait().code(), Some(0));
+        started
+    };
+    let human = log("human");
+    assert!(
+        serde_json::from_str::<Value>(&human).is_err() && human.contains(" INFO "),
+        "{human}"
+    );
+    let json: Value = serde_json::from_str(&log("json")).unwrap();
+    assert_eq!(
+        (&json["level"], &json["message"]),
+        (&"INFO".into(), &"started".into())
+    );
+    let stackdriver: Value = serde_json::from_str(&log("stackdriver")).unwrap();
+    assert_eq!(stackdriver["severity"], "INFO");
+    assert_eq!(stackdriver["message"], "started");
+    let time = stackdriver["time"].as_str().unwrap();
+    assert!(time.ends_with('Z') && time.contains('T'), "{time}");
+    assert!(
+        stackdriver["address"]
+            .as_str()
+            .unwrap()
+            .starts_with("0.0.0.0:")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_asks_the_running_miffy() {
+    let broker = Broker::mock();
+    let (reference, candidate) = disagreeing().await;
+    let port = free_port().to_string();
+    let setup = Setup::of(&reference, &candidate, &broker);
+    let health = || {
+        let health = Miffy::new(&["health"]).env("MIFFY_MANAGEMENT_PORT", &port);
+        health.output()
+    };
+    assert_eq!(health().code, 1);
+    let (miffy, _) = start(&setup, &[("MIFFY_MANAGEMENT_PORT", &port)]);
+    let ended = health();
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (0, "healthy\n"),
+        "{}",
+        ended.stderr
+    );
+    drop(miffy);
+}
+
+/// Free ports for everything that the demo starts.
+fn demo() -> (Miffy, [u16; 5]) {
+    let ports: [u16; 5] = std::array::from_fn(|_| free_port());
+    let url = |port: u16| format!("http://127.0.0.1:{port}");
+    let miffy = Miffy::new(&["demo"])
+        .env("MIFFY_PORT", &ports[0].to_string())
+        .env("MIFFY_MANAGEMENT_PORT", &ports[1].to_string())
+        .env("MIFFY_REFERENCE", &url(ports[2]))
+        .env("MIFFY_CANDIDATE", &url(ports[3]))
+        .env(
+            "KAFKA_BOOTSTRAP_SERVERS",
+            &format!("127.0.0.1:{}", ports[4]),
+        );
+    (miffy, ports)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_shows_the_main_job() {
+    let (miffy, ports) = demo();
+    let mut miffy = miffy.spawn();
+    let line = |part: &str| {
+        miffy
+            .stdout
+            .wait(part, |line| line.contains(part).then(|| line.to_owned()));
+    };
+    line("GET /api/1: equal");
+    line("GET /api/3: different");
+    line("/double: 6 → 7");
+    line("status: 200 → 503");
+    line("kafka    miffy, offset 1, key 7");
+    line(&format!("curl -i http://127.0.0.1:{}/api/6", ports[0]));
+    line(&format!("kcat -b 127.0.0.1:{} -t miffy", ports[4]));
+    line("Ctrl-C ends it");
+    get(&format!("http://127.0.0.1:{}/api/6", ports[0])).await;
+    line("GET /api/6: different");
+    line("kafka    miffy, offset 2, key 6");
+    let metrics = get(&format!("http://127.0.0.1:{}/metrics", ports[1])).await;
+    assert!(
+        metrics
+            .text()
+            .await
+            .unwrap()
+            .contains("miffy_outcomes_total")
+    );
+    miffy.signal("INT");
+    assert_eq!(miffy.wait().code(), Some(0));
+    assert_eq!(miffy.stdout.all().last().map(String::as_str), Some("ended"));
+    assert_eq!(miffy.stderr.all(), Vec::<String>::new());
+}
+
+#[test]
+fn the_demo_names_a_port_that_is_taken() {
+    for place in 0..5 {
+        let (miffy, ports) = demo();
+        let taken = TcpListener::bind(("127.0.0.1", ports[place])).unwrap();
+        let ended = miffy.output();
+        assert_eq!(ended.code, 1);
+        let address = taken.local_addr().unwrap();
+        assert!(
+            ended.stderr.contains(&format!("can't listen on {address}")),
+            "{}",
+            ended.stderr
+        );
+        let variables = [
+            "MIFFY_PORT",
+            "MIFFY_MANAGEMENT_PORT",
+            "MIFFY_REFERENCE",
+            "MIFFY_CANDIDATE",
+            "KAFKA_BOOTSTRAP_SERVERS",
+        ];
+        assert!(ended.stderr.contains(variables[place]), "{}", ended.stderr);
+    }
+}

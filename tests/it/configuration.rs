@@ -1,0 +1,347 @@
+//! The configuration, as the binary reads it and tells of it.
+
+use std::path::Path;
+
+use insta::assert_snapshot;
+use miffy::config::{DEFAULTS, Environment, Methods, Problems, Settings, Source, load};
+
+use crate::support::process::Miffy;
+
+/// The exit code of a bad configuration.
+const EX_USAGE: i32 = 64;
+
+fn settings(toml: &str, environment: &[(&str, &str)]) -> Result<Settings, Problems> {
+    let environment: Environment = environment.iter().copied().collect();
+    load(&Source::Text(toml.to_owned()), &environment).map(|loaded| loaded.settings)
+}
+
+/// The problems of a configuration, one a line.
+fn problems(toml: &str, environment: &[(&str, &str)]) -> String {
+    let problems = settings(toml, environment).expect_err("it is wrong");
+    let lines = problems
+        .iter()
+        .map(|problem| format!("{}: {}", problem.key, problem.message));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn warnings(toml: &str, environment: &[(&str, &str)]) -> Vec<String> {
+    let environment: Environment = environment.iter().copied().collect();
+    load(&Source::Text(toml.to_owned()), &environment)
+        .unwrap()
+        .warnings
+}
+
+#[test]
+fn every_sample_file_of_the_project_is_valid() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut samples = vec!["config.default.toml", "config.sample.toml"];
+    samples.extend(["tests/compat/miffy-1.0.1/config.toml", "bench/config.toml"]);
+    for sample in samples {
+        let text = std::fs::read_to_string(root.join(sample)).unwrap();
+        settings(&text, &[]).unwrap_or_else(|problems| panic!("{sample}: {problems}"));
+    }
+    assert_eq!(
+        settings(DEFAULTS, &[]),
+        settings("", &[]),
+        "the file says what is compiled in"
+    );
+}
+
+#[test]
+fn a_file_of_miffy_1_0_1_means_what_it_meant() {
+    let settings = settings(include_str!("../compat/miffy-1.0.1/config.toml"), &[]).unwrap();
+    assert_eq!(settings.listen.port(), 18080);
+    assert_eq!(settings.management_listen.port(), 19000);
+    assert_eq!(settings.routes.len(), 9);
+    assert_eq!(settings.routes[0].key.as_deref(), Some("id"));
+    assert_eq!(
+        settings.routes[8].candidate.to_string(),
+        "http://127.0.0.1:13999"
+    );
+    assert_eq!(
+        settings.routes[8].reference.to_string(),
+        "http://127.0.0.1:13000"
+    );
+    let properties = &settings.kafka.properties;
+    assert_eq!(properties["queue.buffering.max.messages"], "200000");
+    assert_eq!(properties["enable.idempotence"], "true");
+}
+
+#[test]
+fn without_any_configuration_miffys_defaults_hold() {
+    let settings = settings("", &[]).unwrap();
+    assert_eq!(settings.listen.to_string(), "0.0.0.0:8080");
+    assert_eq!(settings.management_listen.to_string(), "0.0.0.0:9000");
+    assert_eq!(settings.kafka.topic, "miffy");
+    let properties = &settings.kafka.properties;
+    assert_eq!(properties["acks"], "all");
+    assert_eq!(properties["enable.idempotence"], "true");
+    assert_ne!(properties["compression.type"], "none");
+}
+
+#[test]
+fn the_environment_outranks_the_file() {
+    let file = "port = 1\nlogging = \"human\"\n[kafka]\n\"linger.ms\" = 1\n";
+    let environment = [
+        ("MIFFY_PORT", "1234"),
+        ("MIFFY_MANAGEMENT_PORT", "1235"),
+        ("MIFFY_LOGGING", "json"),
+        ("MIFFY_KAFKA_TOPIC", "other"),
+        ("MIFFY_SHUTDOWN_TIMEOUT", "1s"),
+        ("MIFFY_TIMEOUTS_REFERENCE_FIRST_BYTE", "7s"),
+        ("MIFFY_CAPTURE_MAX_BODY", "5KiB"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "kafka:9092"),
+        ("KAFKA_LINGER_MS", "9"),
+        ("KAFKA_SASL_PASSWORD", "secret"),
+        ("MIFFY_CONFIG", "not-a-key.toml"),
+        ("UNRELATED", "1"),
+    ];
+    let settings = settings(file, &environment).unwrap();
+    assert_eq!(settings.listen.port(), 1234);
+    assert_eq!(settings.management_listen.port(), 1235);
+    assert_eq!(settings.kafka.topic, "other");
+    assert_eq!(settings.shutdown_timeout.as_secs(), 1);
+    assert_eq!(
+        settings
+            .reference_timeouts
+            .first_byte
+            .map(|limit| limit.as_secs()),
+        Some(7)
+    );
+    assert_eq!(settings.capture.max_body, 5120);
+    let properties = &settings.kafka.properties;
+    assert_eq!(properties["bootstrap.servers"], "kafka:9092");
+    assert_eq!(properties["linger.ms"], "9");
+    assert_eq!(properties["sasl.password"], "secret");
+}
+
+#[test]
+fn every_scalar_key_of_the_defaults_can_be_set_in_the_environment() {
+    let table: toml::Table = DEFAULTS.parse().unwrap();
+    let mut checked = 0;
+    check_table(&table, "MIFFY", &mut checked);
+    assert!(checked > 25, "{checked}");
+}
+
+/// Sets each key to its own default through the environment; that changes nothing.
+fn check_table(table: &toml::Table, prefix: &str, checked: &mut u32) {
+    for (key, value) in table {
+        let name = format!("{prefix}_{}", key.to_uppercase().replace('.', "_"));
+        match value {
+            toml::Value::Table(table) => check_table(table, &name, checked),
+            toml::Value::Array(_) => {}
+            value => {
+                let text = value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned);
+                let set = settings("", &[(&name, &text)]);
+                assert_eq!(set, settings("", &[]), "{name}={text}");
+                let wrong = problems("", &[(&format!("{name}X"), &text)]);
+                assert!(wrong.starts_with(&format!("{name}X: no key")), "{wrong}");
+                *checked += 1;
+            }
+        }
+    }
+}
+
+#[test]
+fn what_kubernetes_injects_does_no_harm() {
+    let injected = [
+        ("KAFKA_PORT", "tcp://10.0.0.1:9092"),
+        ("KAFKA_SERVICE_HOST", "10.0.0.1"),
+        ("KAFKA_SERVICE_PORT", "9092"),
+        ("KAFKA_PORT_9092_TCP_ADDR", "10.0.0.1"),
+        ("MIFFY_PORT", "tcp://10.0.0.2:8080"),
+        ("MIFFY_SERVICE_HOST", "10.0.0.2"),
+        ("MIFFY_SERVICE_PORT", "8080"),
+        ("MIFFY_SERVICE_PORT_HTTP", "8080"),
+        ("MIFFY_PORT_8080_TCP", "tcp://10.0.0.2:8080"),
+        ("MIFFY_PORT_8080_TCP_PROTO", "tcp"),
+        ("MIFFY_MANAGEMENT_PORT", "tcp://10.0.0.3:9000"),
+        ("MIFFY_MANAGEMENT_SERVICE_HOST", "10.0.0.3"),
+        ("MIFFY_MANAGEMENT_PORT_9000_TCP_PORT", "9000"),
+    ];
+    assert_eq!(settings("", &injected), settings("", &[]));
+    let warnings = warnings("", &injected).join("\n");
+    for (name, _) in injected {
+        assert!(
+            warnings.contains(name),
+            "{name} is not named in: {warnings}"
+        );
+    }
+}
+
+#[test]
+fn every_error_is_told_at_once_with_its_key() {
+    let toml = r#"
+        portt = 1
+        management_port = "ninety"
+        logging = "xml"
+        shutdown_timeout = 25
+        reference = "localhost:3000"
+        candidate = "http://host/?q=1"
+        routes = [
+            { path = "api/{v}" },
+            { path = "/a/:id" },
+            { path = "/b/{x}" },
+            { path = "/b/{y}", methods = ["G T"], kee = "x" },
+            { path = "/c/{*rest}/more", reference = "ftp://host" },
+            { name = "nameless" },
+            { path = "/d", name = "/b/{x}", methods = [] },
+        ]
+        [timeouts.candidate]
+        exchange = "off"
+        [capture]
+        max_body = "much"
+        [shadow]
+        max_in_flight = 0
+        [delivry]
+        [kafka]
+        topic = "no spaces"
+        "bootstrap.server" = "a:1"
+        "linger.ms" = "soon"
+        "acks" = "some"
+    "#;
+    let environment = [
+        ("MIFFY_MANAGMENT_PORT", "1"),
+        ("MIFFY_SHADOW_MAX_WAIT", "soon"),
+        ("KAFKA_SOCKET_TIMEOUT_MS", "-5"),
+    ];
+    assert_snapshot!(problems(toml, &environment));
+}
+
+#[test]
+fn properties_that_rule_each_other_out_are_an_error() {
+    let toml = "[kafka]\n\"enable.idempotence\" = true\n\"acks\" = 1\n";
+    assert!(problems(toml, &[]).contains("`acks` must be set to `all`"));
+    let toml = "[kafka]\n\"security.protocol\" = \"ssl\"\n\"ssl.ca.location\" = \"/not/there\"\n";
+    assert!(problems(toml, &[]).contains("ssl.ca.location failed"));
+    let toml = "[kafka]\n\"acks\" = 1\n\"request.required.acks\" = 1\n";
+    assert!(problems(toml, &[]).contains("is the same property as \"acks\""));
+}
+
+#[test]
+fn idempotence_gives_way_where_it_was_not_asked_for() {
+    let toml = "[kafka]\n\"acks\" = 1\n";
+    let properties = settings(toml, &[]).unwrap().kafka.properties;
+    assert_eq!(properties["enable.idempotence"], "false");
+    let warnings = warnings(toml, &[]).join("\n");
+    assert!(
+        warnings.contains("\"enable.idempotence\" is turned off"),
+        "{warnings}"
+    );
+}
+
+#[test]
+fn a_property_may_be_given_by_its_other_name() {
+    let toml = "[kafka]\n\"metadata.broker.list\" = \"a:1\"\n\"compression.codec\" = \"lz4\"\n";
+    let properties = settings(toml, &[]).unwrap().kafka.properties;
+    assert_eq!(properties.get("bootstrap.servers"), None);
+    assert_eq!(properties.get("compression.type"), None);
+    assert_eq!(properties["metadata.broker.list"], "a:1");
+}
+
+#[test]
+fn writes_that_are_mirrored_without_saying_so_are_warned_of() {
+    let warned = |methods: &str| {
+        let toml = format!("routes = [{{ path = \"/a\"{methods} }}]");
+        warnings(&toml, &[])
+            .iter()
+            .any(|warning| warning.contains("mirrors every method"))
+    };
+    assert!(warned(""));
+    assert!(!warned(", methods = [\"GET\"]"));
+    assert!(!warned(", methods = [\"*\"]"));
+    let toml = "routes = [{ path = \"/a\", methods = [\"get\", \"PURGE\"] }]";
+    let methods = settings(toml, &[]).unwrap().routes[0].methods.clone();
+    let expected = ["GET", "PURGE"].map(|method| method.parse().unwrap());
+    assert_eq!(methods, Some(Methods::Only(expected.to_vec())));
+}
+
+#[test]
+fn check_shows_the_configuration_in_effect_with_its_routes_and_doubts() {
+    let toml = r#"
+        reference = "http://old:1"
+        routes = [
+            { path = "/api/{value}", methods = ["GET", "HEAD"], key = "value" },
+            { path = "/orders/{*rest}", name = "orders", candidate = "https://new/v2/" },
+        ]
+        [kafka]
+        "sasl.username" = "miffy"
+        "sasl.password" = "s3cret"
+    "#;
+    let ended = Miffy::new(&["check"])
+        .config(toml)
+        .env("KAFKA_SSL_KEY_PASSWORD", "s3cret")
+        .env("KAFKA_PORT", "tcp://10.0.0.1:9092")
+        .env("MIFFY_PORT", "81")
+        .output();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(!ended.stdout.contains("s3cret") && !ended.stderr.contains("s3cret"));
+    assert_snapshot!("check_stdout", ended.stdout);
+    assert_snapshot!("check_stderr", ended.stderr);
+}
+
+#[test]
+fn check_output_is_a_configuration_again() {
+    let ended = Miffy::new(&["check"])
+        .config("port = 81\nroutes = [{ path = \"/a\" }]")
+        .output();
+    let again = settings(&ended.stdout, &[]).unwrap();
+    assert_eq!(again.listen.port(), 81);
+    assert_eq!(again.routes.len(), 1);
+}
+
+#[test]
+fn a_bad_configuration_ends_check_and_run_with_code_64_before_a_port_is_bound() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let toml = format!("port = {port}\nroutes = [{{ path = \"/a\" }}, {{ path = \"/a\" }}]");
+    for command in [&["check"][..], &["run"], &[]] {
+        let ended = Miffy::new(command).config(&toml).output();
+        assert_eq!(ended.code, EX_USAGE, "{}", ended.stderr);
+        assert!(
+            ended
+                .stderr
+                .contains("routes[1].path: \"/a\" conflicts with"),
+            "{}",
+            ended.stderr
+        );
+    }
+}
+
+#[test]
+fn the_file_is_the_named_one_or_config_toml_or_none() {
+    let port = |miffy: Miffy| {
+        let ended = miffy.output();
+        let line = ended
+            .stdout
+            .lines()
+            .find(|line| line.starts_with("port = "))
+            .map(str::to_owned);
+        line.unwrap_or(ended.stderr)
+    };
+    let check = || Miffy::new(&["check"]).file("other.toml", "port = 2");
+    assert_eq!(port(check()), "port = 8080");
+    assert_eq!(port(check().config("port = 1")), "port = 1");
+    assert_eq!(
+        port(check().config("port = 1").env("MIFFY_CONFIG", "other.toml")),
+        "port = 2"
+    );
+    // As Miffy 1.0.1 took it.
+    assert_eq!(port(check().env("MIFFY_CONFIG", "other")), "port = 2");
+    let named = Miffy::new(&["check", "--config", "third.toml"]).file("third.toml", "port = 3");
+    assert_eq!(port(named.env("MIFFY_CONFIG", "other.toml")), "port = 3");
+    assert!(port(check().env("MIFFY_CONFIG", "none.toml")).contains("none.toml\" not found"));
+    assert!(port(check().config("port = ")).contains("config.toml"));
+}
+
+#[test]
+fn a_bad_command_line_is_told_with_code_64() {
+    let ended = Miffy::new(&["chekc"]).output();
+    assert_eq!(ended.code, EX_USAGE);
+    assert!(ended.stderr.contains("check"), "{}", ended.stderr);
+    let ended = Miffy::new(&["--help"]).output();
+    assert_eq!(ended.code, 0);
+    assert_snapshot!("help", ended.stdout);
+}

@@ -1,0 +1,252 @@
+//! Records on their way to Kafka.
+
+use std::time::Duration;
+
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+use crate::support::backend::{Arrived, Backend, json, response};
+use crate::support::broker::Broker;
+use crate::support::miffy::{Miffy, Setup, between};
+use crate::support::until;
+
+/// Two backends that never agree.
+async fn disagreeing() -> (Backend, Backend) {
+    (
+        Backend::start(|_| async { json(r#"{"n":1}"#) }).await,
+        Backend::start(|_| async { json(r#"{"n":2}"#) }).await,
+    )
+}
+
+/// Waits until `/readyz` says this of Kafka; it is ready all the time.
+async fn kafka_is(miffy: &Miffy, state: &str) {
+    until(&format!("kafka to be {state}"), || async {
+        let (code, text) = miffy.manage("/readyz").await;
+        assert_eq!(code, 200);
+        text.contains(&format!("\"kafka\":\"{state}\""))
+            .then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_difference_is_in_kafka_once_and_in_order_per_key() {
+    let broker = Broker::start();
+    let (reference, candidate) = disagreeing().await;
+    let miffy = Setup::of(&reference, &candidate, &broker)
+        .routes(r#"{ path = "/x/{key}/{n}", key = "key" }"#)
+        .start()
+        .await;
+    for n in 0..40 {
+        let key = ["a", "b", "c"][n % 3];
+        miffy
+            .get(&format!("/x/{key}/{n}"))
+            .await
+            .bytes()
+            .await
+            .unwrap();
+        // One after the other, so that there is an order to be kept.
+        miffy.outcomes(u64::try_from(n).unwrap() + 1).await;
+    }
+    miffy.stop().await;
+
+    let published = broker.published().await;
+    assert_eq!(published.len(), 40);
+    for (index, key) in ["a", "b", "c"].into_iter().enumerate() {
+        let of_key = published.iter().filter(|record| record.key == key);
+        let numbers: Vec<usize> = of_key
+            .map(|record| {
+                let json = record.json();
+                json["request"]["params"]["n"]
+                    .as_str()
+                    .unwrap()
+                    .parse()
+                    .unwrap()
+            })
+            .collect();
+        assert_eq!(numbers, (index..40).step_by(3).collect::<Vec<_>>());
+    }
+    let mut ids: Vec<_> = published
+        .iter()
+        .map(|record| record.json()["id"].to_string())
+        .collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 40);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_delivers_what_waits() {
+    let broker = Broker::start();
+    let (reference, candidate) = disagreeing().await;
+    // Without the stop, these would wait for a minute.
+    let miffy = Setup::of(&reference, &candidate, &broker)
+        .tables("\"linger.ms\" = 60000\n")
+        .start()
+        .await;
+    for n in 0..20 {
+        miffy.get(&format!("/x/{n}")).await.bytes().await.unwrap();
+    }
+    miffy.outcomes(20).await;
+    miffy.stop().await;
+    assert_eq!(broker.published().await.len(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_wait_for_a_broker_that_is_away() {
+    let broker = Broker::mock();
+    broker.controls().broker_down(1).unwrap();
+    let (reference, candidate) = disagreeing().await;
+    let miffy = between(&reference, &candidate, &broker).await;
+    kafka_is(&miffy, "unreachable").await;
+    for n in 0..5 {
+        assert_eq!(miffy.get(&format!("/x/{n}")).await.status(), 200);
+    }
+    miffy.outcomes(5).await;
+    until("librdkafka to have them", || async {
+        (miffy.metric("miffy_kafka_queue_records").await[""] == 5).then_some(())
+    })
+    .await;
+    assert_eq!(miffy.metric("miffy_records_published_total").await[""], 0);
+    broker.controls().broker_up(1).unwrap();
+    until("the records to be published", || async {
+        (miffy.metric("miffy_records_published_total").await[""] == 5).then_some(())
+    })
+    .await;
+    kafka_is(&miffy, "reached").await;
+    miffy.stop().await;
+    assert_eq!(broker.published().await.len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_there_is_no_room_for_is_dropped_and_counted() {
+    for bound in ["queue_records = 3", "queue_bytes = 6000"] {
+        let broker = Broker::mock();
+        broker.controls().broker_down(1).unwrap();
+        let (reference, candidate) = disagreeing().await;
+        let tables = format!("\"queue.buffering.max.messages\" = 2\n[delivery]\n{bound}\n");
+        let setup = Setup::of(&reference, &candidate, &broker);
+        let setup = setup.more("shutdown_timeout = \"2s\"").tables(&tables);
+        let miffy = setup.start().await;
+        for n in 0..30 {
+            assert_eq!(miffy.get(&format!("/x/{n}")).await.status(), 200);
+        }
+        miffy.outcomes(30).await;
+        let dropped = until("drops", || async {
+            let dropped = miffy.metric("miffy_records_dropped_total").await;
+            let dropped = dropped["reason=\"queue_full\""];
+            let waiting = miffy.metric("miffy_delivery_queue_records").await[""]
+                + miffy.metric("miffy_kafka_queue_records").await[""];
+            (dropped + waiting == 30).then_some(dropped)
+        })
+        .await;
+        assert!((20..28).contains(&dropped), "{bound}: {dropped}");
+        broker.controls().broker_up(1).unwrap();
+        until("the rest", || async {
+            let published = miffy.metric("miffy_records_published_total").await[""];
+            (published + dropped == 30).then_some(())
+        })
+        .await;
+        miffy.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_the_broker_refuses_is_counted_with_its_reason() {
+    for (refusal, reason) in [
+        (
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
+            "too_large",
+        ),
+        (
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+            "rejected",
+        ),
+    ] {
+        let broker = Broker::mock();
+        let (reference, candidate) = disagreeing().await;
+        let miffy = between(&reference, &candidate, &broker).await;
+        kafka_is(&miffy, "reached").await;
+        let controls = broker.controls();
+        controls.request_errors(RDKafkaApiKey::Produce, &[refusal]);
+        miffy.get("/x/1").await;
+        dropped(&miffy, reason).await;
+        // It comes back by itself; how soon is librdkafka's affair.
+        until("a record to be published", || async {
+            miffy.get("/x/2").await;
+            (miffy.metric("miffy_records_published_total").await[""] > 0).then_some(())
+        })
+        .await;
+        miffy.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_late_is_counted_with_its_reason() {
+    let broker = Broker::mock();
+    broker.controls().broker_down(1).unwrap();
+    let (reference, candidate) = disagreeing().await;
+    let setup = Setup::of(&reference, &candidate, &broker);
+    let miffy = setup.tables("\"message.timeout.ms\" = 500\n").start().await;
+    miffy.get("/x/1").await;
+    dropped(&miffy, "timed_out").await;
+    miffy.stop().await;
+}
+
+async fn dropped(miffy: &Miffy, reason: &str) {
+    until(&format!("a record to be {reason}"), || async {
+        let dropped = miffy.metric("miffy_records_dropped_total").await;
+        (dropped[&format!("reason=\"{reason}\"")] == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_over_the_brokers_bound_is_shortened_the_larger_bodies_first() {
+    let broker = Broker::start();
+    let small = |_: Arrived| async { response(200, &[], "small") };
+    let large = |_: Arrived| async { response(200, &[], "x".repeat(900_000)) };
+    let (reference, candidate) = (Backend::start(small).await, Backend::start(large).await);
+    let miffy = between(&reference, &candidate, &broker).await;
+    miffy.post("/x/1", "y".repeat(500_000)).await;
+    miffy.outcomes(1).await;
+    miffy.stop().await;
+    let [record] = &broker.published().await[..] else {
+        panic!("one record");
+    };
+    assert!(record.line.len() < 1_000_000);
+    let json = record.json();
+    assert_eq!(json["reference"]["response"]["body"]["value"], "c21hbGw=");
+    let truncated = json["truncated"].as_array().unwrap();
+    let of: Vec<_> = truncated
+        .iter()
+        .map(|t| (t["body"].clone(), t["size"].clone()))
+        .collect();
+    assert_eq!(
+        of,
+        [
+            ("request".into(), 500_000.into()),
+            ("candidate".into(), 900_000.into())
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_stalls_costs_clients_nothing() {
+    let broker = Broker::mock();
+    broker
+        .controls()
+        .broker_round_trip_time(1, Duration::from_secs(5))
+        .unwrap();
+    let (reference, candidate) = disagreeing().await;
+    let setup = Setup::of(&reference, &candidate, &broker);
+    let setup = setup.more("shutdown_timeout = \"1s\"");
+    let miffy = setup
+        .tables("[delivery]\nqueue_records = 1\n")
+        .start()
+        .await;
+    for n in 0..200 {
+        assert_eq!(miffy.get(&format!("/x/{n}")).await.status(), 200);
+    }
+    miffy.outcomes(200).await;
+    miffy.stop().await;
+}

@@ -1,0 +1,15 @@
+//! Integration tests: miffy as its users have it, with real sockets and a broker.
+//!
+//! The broker is librdkafka's mock cluster, or the Apache Kafka that `MIFFY_TEST_KAFKA=host:port` names.
+#![expect(clippy::unwrap_used, reason = "a test's panic is its result")]
+
+mod support;
+
+mod binary;
+mod compat;
+mod configuration;
+mod delivery;
+mod management;
+mod proxying;
+mod records;
+mod shadow;

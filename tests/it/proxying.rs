@@ -1,0 +1,579 @@
+//! The live path: what clients and backends see of miffy, which is nothing.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::{Value, json as value};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{Mutex, Notify, mpsc};
+
+use crate::support::backend::{Arrived, Backend, json, nobody, read_head, response};
+use crate::support::broker::Broker;
+use crate::support::miffy::{Setup, between, outcomes};
+use crate::support::within;
+
+/// Both paths on which a request can go to the reference: inside an experiment, and outside.
+const BOTH_PATHS: [&str; 2] = ["/x/in", "/outside"];
+
+async fn echo(request: Arrived) -> axum::response::Response {
+    json(format!(r#"{{"role":"{}"}}"#, request.role()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_reference_answers_and_each_side_is_told_its_role() {
+    let broker = Broker::start();
+    let (reference, candidate) = (Backend::start(echo).await, Backend::start(echo).await);
+    let miffy = between(&reference, &candidate, &broker).await;
+
+    let answer = miffy.get("/x/1").await.text().await.unwrap();
+    assert_eq!(answer, r#"{"role":"reference"}"#);
+    let answer = miffy.get("/other").await.text().await.unwrap();
+    assert_eq!(answer, r#"{"role":"upstream"}"#);
+    let claim = miffy.client.get(miffy.url("/x/2"));
+    claim
+        .header("x-shadow-test-role", "admin")
+        .send()
+        .await
+        .unwrap();
+
+    miffy.outcomes(2).await;
+    let roles = |backend: &Backend| {
+        let arrived = backend.arrived();
+        arrived
+            .iter()
+            .map(|request| request.role().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(roles(&reference), ["reference", "upstream", "reference"]);
+    assert_eq!(roles(&candidate), ["candidate", "candidate"]);
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_may_have_backends_of_its_own_behind_a_path() {
+    let broker = Broker::start();
+    let (reference, candidate) = (Backend::start(echo).await, Backend::start(echo).await);
+    let nowhere = nobody().await;
+    let routes = format!(
+        r#"{{ path = "/x/{{id}}", reference = "{}/v1/", candidate = "{}/v2" }}"#,
+        reference.url(),
+        candidate.url()
+    );
+    let setup = Setup::of(&nowhere, &nowhere, &broker).routes(&routes);
+    let miffy = setup.start().await;
+    assert_eq!(miffy.get("/x/1?q=/").await.status(), 200);
+    miffy.outcomes(1).await;
+    assert_eq!(reference.first().await.target, "/v1/x/1?q=/");
+    assert_eq!(candidate.first().await.target, "/v2/x/1?q=/");
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn targets_arrive_on_both_sides_as_they_were_sent() {
+    let broker = Broker::start();
+    let same = |_| async { json("{}") };
+    let (reference, candidate) = (Backend::start(same).await, Backend::start(same).await);
+    let miffy = between(&reference, &candidate, &broker).await;
+    let long = format!("/x/{}", "a".repeat(8000));
+    let targets = [
+        "/x/a/../b",
+        "/x/%2e%2e/y",
+        "/x/./z",
+        "/x//double",
+        "/x/a%2Fb",
+        "/x/a\\b",
+        "/x/it's",
+        "/x/{v}",
+        "/x/a|b",
+        "/x/q?q='y'",
+        "/x/q?",
+        "/x/+?a=+",
+        "/x/%E2%82%AC?%C3%A4",
+        "/x/%zz",
+        &long,
+    ];
+    let mut stream = miffy.connect().await;
+    for target in targets {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let head = read_head(&mut stream).await;
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{target}: {head}");
+        stream.read_exact(&mut [0; 2]).await.unwrap();
+    }
+    miffy.outcomes(u64::try_from(targets.len()).unwrap()).await;
+    for backend in [&reference, &candidate] {
+        let arrived: Vec<String> = backend.arrived().into_iter().map(|r| r.target).collect();
+        assert_eq!(sorted(arrived), sorted(targets.map(str::to_owned).to_vec()));
+    }
+    miffy.stop().await;
+}
+
+fn sorted(mut items: Vec<String>) -> Vec<String> {
+    items.sort();
+    items
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_other_forms_of_targets_are_served() {
+    let broker = Broker::start();
+    let same = |_| async { json("{}") };
+    let (reference, candidate) = (Backend::start(same).await, Backend::start(same).await);
+    let miffy = between(&reference, &candidate, &broker).await;
+    let ask = async |request: &str| {
+        let mut stream = miffy.connect().await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        read_head(&mut stream).await
+    };
+    let absolute = "GET http://elsewhere:80/x/abs?q HTTP/1.1\r\nHost: ignored\r\n\r\n";
+    assert!(ask(absolute).await.starts_with("HTTP/1.1 200"));
+    assert!(
+        ask("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
+    assert!(
+        ask("CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .starts_with("HTTP/1.1 405")
+    );
+    assert!(
+        ask("GET /x/old HTTP/1.0\r\n\r\n")
+            .await
+            .starts_with("HTTP/1.0 200")
+    );
+
+    let arrived = reference.arrived();
+    let targets: Vec<&str> = arrived
+        .iter()
+        .map(|request| request.target.as_str())
+        .collect();
+    assert_eq!(targets, ["/x/abs?q", "*", "/x/old"]);
+    assert_eq!(arrived[0].headers["host"], "elsewhere:80");
+    assert_eq!(miffy.outcomes(2).await, outcomes([("equal", 2)]));
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_arrive_as_sent_but_for_the_hop_by_hop_ones() {
+    let broker = Broker::start();
+    let same = |_| async { json("{}") };
+    let (reference, candidate) = (Backend::start(same).await, Backend::start(same).await);
+    let miffy = between(&reference, &candidate, &broker).await;
+    for path in BOTH_PATHS {
+        let mut stream = miffy.connect().await;
+        let head = [
+            format!("POST {path} HTTP/1.1\r\n").as_bytes(),
+            b"Host: client.example\r\nX-Multi: 1\r\nX-Other: o\r\nX-Multi: 2\r\nX-Empty:\r\n",
+            b"X-Bytes: \xe4\xf6\r\nConnection: X-Hop, keep-alive\r\nX-Hop: 1\r\nKeep-Alive: 5\r\n",
+            b"TE: trailers\r\nProxy-Connection: x\r\nContent-Length: 2\r\n\r\n{}",
+        ]
+        .concat();
+        stream.write_all(&head).await.unwrap();
+        assert!(read_head(&mut stream).await.starts_with("HTTP/1.1 200"));
+    }
+    miffy.outcomes(1).await;
+    let mut arrived = reference.arrived();
+    arrived.extend(candidate.arrived());
+    assert_eq!(arrived.len(), 3);
+    for request in arrived {
+        let mut headers = request.headers;
+        headers.remove("x-shadow-test-role").unwrap();
+        let names = headers
+            .keys()
+            .map(|name| name.as_str().to_owned())
+            .collect();
+        let expected = [
+            "content-length",
+            "host",
+            "x-bytes",
+            "x-empty",
+            "x-multi",
+            "x-other",
+        ];
+        assert_eq!(sorted(names), expected);
+        assert_eq!(headers["host"], "client.example");
+        assert_eq!(headers["x-empty"], "");
+        assert_eq!(headers["x-bytes"].as_bytes(), b"\xe4\xf6");
+        let multi: Vec<_> = headers.get_all("x-multi").iter().collect();
+        assert_eq!(multi, ["1", "2"]);
+    }
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn header_names_keep_their_spelling() {
+    let broker = Broker::start();
+    let (sender, mut heads) = mpsc::unbounded_channel();
+    let backend = Backend::raw(move |mut stream| {
+        let sender = sender.clone();
+        async move {
+            sender.send(read_head(&mut stream).await).unwrap();
+            let answer = b"HTTP/1.1 200 OK\r\nX-ReSponse: 1\r\nContent-Length: 0\r\n\r\n";
+            stream.write_all(answer).await.unwrap();
+        }
+    })
+    .await;
+    let miffy = between(&backend, &backend, &broker).await;
+    let mut stream = miffy.connect().await;
+    stream
+        .write_all(b"GET /x/1 HTTP/1.1\r\nHOST: a\r\nX-ReQuest: 1\r\n\r\n")
+        .await
+        .unwrap();
+    let head = read_head(&mut stream).await;
+    assert!(head.contains("\r\nX-ReSponse: 1\r\n"), "{head}");
+    for _side in ["reference", "candidate"] {
+        let head = within("a request", heads.recv()).await.unwrap();
+        assert!(head.contains("\r\nX-ReQuest: 1\r\n"), "{head}");
+    }
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn responses_arrive_byte_for_byte() {
+    let responses: [&'static [u8]; 8] = [
+        b"HTTP/1.1 200 OK\r\nset-cookie: a=1\r\nset-cookie: b=2\r\ncontent-length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 3\r\n\r\n\x1f\x8b\x08",
+        b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/1.1 404 Nothing Here\r\nx-bytes: \xe4\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\nx-empty: \r\n\r\n",
+        b"HTTP/1.1 304 Not Modified\r\netag: \"1\"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ndate: Sat, 21 Nov 2026 06:58:48 GMT\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    ];
+    let broker = Broker::start();
+    for bytes in responses {
+        let backend = Backend::answering(bytes).await;
+        let miffy = between(&backend, &backend, &broker).await;
+        for path in BOTH_PATHS {
+            let mut stream = miffy.connect().await;
+            let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut received = Vec::new();
+            within("the response", stream.read_to_end(&mut received))
+                .await
+                .unwrap();
+            // Each connection's own affair.
+            let received = latin1(&received).replace("connection: close\r\n", "");
+            assert_eq!(received, latin1(bytes), "{path}");
+        }
+        miffy.stop().await;
+    }
+}
+
+fn latin1(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| char::from(*byte)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_to_head_says_what_the_reference_says_of_the_body() {
+    let broker = Broker::start();
+    for head in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 12345\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nx-no-length: 1\r\n\r\n",
+    ] {
+        let backend = Backend::answering(head.as_bytes()).await;
+        let miffy = between(&backend, &backend, &broker).await;
+        let mut stream = miffy.connect().await;
+        stream
+            .write_all(b"HEAD /x/1 HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .unwrap();
+        assert_eq!(read_head(&mut stream).await, head);
+        assert_eq!(miffy.outcomes(1).await, outcomes([("equal", 1)]));
+        miffy.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_reaches_the_client_as_it_is_written() {
+    let broker = Broker::start();
+    let go_on = Arc::new(Notify::new());
+    let waiting = go_on.clone();
+    let backend = Backend::raw(move |mut stream| {
+        let go_on = waiting.clone();
+        async move {
+            let head = read_head(&mut stream).await;
+            let start = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n6\r\nfirst,\r\n";
+            stream.write_all(start).await.unwrap();
+            if !head.contains("candidate") {
+                go_on.notified().await;
+            }
+            stream.write_all(b"6\r\nsecond\r\n0\r\n\r\n").await.unwrap();
+        }
+    })
+    .await;
+    let miffy = between(&backend, &backend, &broker).await;
+    for path in BOTH_PATHS {
+        let mut response = miffy.get(path).await;
+        let first = within("the first chunk", response.chunk()).await.unwrap();
+        assert_eq!(first.as_deref(), Some(&b"first,"[..]), "{path}");
+        go_on.notify_one();
+        assert_eq!(response.text().await.unwrap(), "second");
+    }
+    assert_eq!(miffy.outcomes(1).await, outcomes([("equal", 1)]));
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_reaches_the_reference_as_it_is_written() {
+    let broker = Broker::start();
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let reference = Backend::raw(move |mut stream| {
+        let sender = sender.clone();
+        async move {
+            read_head(&mut stream).await;
+            for _chunk in 0..2 {
+                let mut chunk = [0; 8];
+                stream.read_exact(&mut chunk).await.unwrap();
+                sender.send(chunk).unwrap();
+            }
+            stream.read_exact(&mut [0; 5]).await.unwrap();
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(answer).await.unwrap();
+        }
+    })
+    .await;
+    let arrived = Mutex::new(receiver);
+    let candidate = Backend::start(|_| async { response(200, &[], Body::empty()) }).await;
+    let miffy = between(&reference, &candidate, &broker).await;
+    for path in BOTH_PATHS {
+        let mut stream = miffy.connect().await;
+        let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        for chunk in [b"3\r\nabc\r\n", b"3\r\ndef\r\n"] {
+            stream.write_all(chunk).await.unwrap();
+            let seen = within("the chunk", arrived.lock().await.recv()).await;
+            assert_eq!(seen.as_ref(), Some(chunk), "{path}");
+        }
+        stream.write_all(b"0\r\n\r\n").await.unwrap();
+        assert!(read_head(&mut stream).await.starts_with("HTTP/1.1 200"));
+    }
+    assert_eq!(miffy.outcomes(1).await, outcomes([("equal", 1)]));
+    let mirrored = candidate.first().await;
+    assert_eq!(mirrored.body, "abcdef");
+    assert_eq!(mirrored.headers["transfer-encoding"], "chunked");
+    assert_eq!(mirrored.headers.get("content-length"), None);
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reference_that_fails_is_answered_for_without_telling_what_is_behind() {
+    let broker = Broker::start();
+    let candidate = Backend::start(|_| async { json("{}") }).await;
+    let hanging = Backend::hanging().await;
+    let garbage = Backend::answering(b"SSH-2-OpenSSH\r\n").await;
+    let closing = Backend::answering(b"").await;
+    let (nowhere, candidate) = (nobody().await, candidate.url());
+    for (reference, status, error) in [
+        (nowhere.as_str(), 502, "bad_gateway"),
+        (&garbage.url(), 502, "bad_gateway"),
+        (&closing.url(), 502, "bad_gateway"),
+        (&hanging.url(), 504, "gateway_timeout"),
+    ] {
+        let setup = Setup::of(reference, &candidate, &broker)
+            .tables("[timeouts.reference]\nfirst_byte = \"200ms\"\n");
+        let miffy = setup.start().await;
+        for path in BOTH_PATHS {
+            let response = miffy.get(path).await;
+            assert_eq!(response.status(), status, "{reference}");
+            assert_eq!(response.headers()["content-type"], "application/json");
+            let text = response.text().await.unwrap();
+            let body: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(body["error"], error);
+            assert!(body["message"].is_string());
+            assert_eq!(body.as_object().unwrap().len(), 2);
+            let authority = reference.strip_prefix("http://").unwrap();
+            assert!(!text.contains(authority), "{text}");
+        }
+        let gateway_errors = miffy.metric("miffy_gateway_errors_total").await;
+        assert_eq!(gateway_errors[&format!("status=\"{status}\"")], 2);
+        miffy.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_away_ends_both_exchanges() {
+    let broker = Broker::start();
+    let (sender, mut ended) = mpsc::unbounded_channel();
+    let backend = Backend::raw(move |mut stream| {
+        let sender = sender.clone();
+        async move {
+            let head = read_head(&mut stream).await;
+            let role = if head.contains("candidate") {
+                "candidate"
+            } else {
+                "reference"
+            };
+            sender.send(("begun", role)).unwrap();
+            let _end = stream.read(&mut [0; 1]).await;
+            sender.send(("ended", role)).unwrap();
+        }
+    })
+    .await;
+    let miffy = between(&backend, &backend, &broker).await;
+    let mut stream = miffy.connect().await;
+    stream
+        .write_all(b"GET /x/1 HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        seen.push(within("both requests", ended.recv()).await.unwrap());
+    }
+    drop(stream);
+    for _ in 0..2 {
+        seen.push(within("both ends", ended.recv()).await.unwrap());
+    }
+    seen.sort_unstable();
+    let expected = [
+        ("begun", "candidate"),
+        ("begun", "reference"),
+        ("ended", "candidate"),
+        ("ended", "reference"),
+    ];
+    assert_eq!(seen, expected);
+    assert_eq!(
+        miffy.outcomes(1).await,
+        outcomes([("skipped.client_gone", 1)])
+    );
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_can_be_upgraded_inside_and_outside_of_experiments() {
+    let broker = Broker::start();
+    let reference = Backend::raw(|mut stream| async move {
+        let head = read_head(&mut stream).await;
+        let head = head.to_lowercase();
+        assert!(head.contains("\r\nupgrade: echo\r\n"), "{head}");
+        assert!(head.contains("\r\nconnection: upgrade\r\n"), "{head}");
+        let answer =
+            b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
+        stream.write_all(answer).await.unwrap();
+        let (mut from, mut to) = stream.split();
+        tokio::io::copy(&mut from, &mut to).await.unwrap();
+    })
+    .await;
+    let candidate = Backend::start(|_| async { json("{}") }).await;
+    let miffy = between(&reference, &candidate, &broker).await;
+    for path in BOTH_PATHS {
+        let mut stream = miffy.connect().await;
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let head = read_head(&mut stream).await;
+        assert!(
+            head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"),
+            "{head}"
+        );
+        assert!(head.contains("upgrade: echo\r\n"), "{head}");
+        stream.write_all(b"not http").await.unwrap();
+        let mut back = [0; 8];
+        within("the echo", stream.read_exact(&mut back))
+            .await
+            .unwrap();
+        assert_eq!(&back, b"not http");
+    }
+    assert_eq!(miffy.outcomes(1).await, outcomes([("skipped.upgrade", 1)]));
+    assert_eq!(candidate.arrived().len(), 0);
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http2_with_prior_knowledge_is_served_on_the_same_port() {
+    let broker = Broker::start();
+    let (reference, candidate) = (Backend::start(echo).await, Backend::start(echo).await);
+    let miffy = between(&reference, &candidate, &broker).await;
+    let stream = TokioIo::new(miffy.connect().await);
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream);
+    let (mut sender, connection) = handshake.await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get("http://some.host/x/1")
+        .body(Empty::<Bytes>::new())
+        .unwrap();
+    let response = within("a response", sender.send_request(request))
+        .await
+        .unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, r#"{"role":"reference"}"#);
+    assert_eq!(reference.first().await.headers["host"], "some.host");
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_of_one_connection_may_be_pipelined() {
+    let broker = Broker::start();
+    let path = |request: Arrived| async move { response(200, &[], request.target) };
+    let (reference, candidate) = (Backend::start(path).await, Backend::start(path).await);
+    let miffy = between(&reference, &candidate, &broker).await;
+    let mut stream = miffy.connect().await;
+    let requests = "GET /x/1 HTTP/1.1\r\nHost: a\r\n\r\nGET /x/2 HTTP/1.1\r\nHost: a\r\n\r\n";
+    stream.write_all(requests.as_bytes()).await.unwrap();
+    for expected in ["/x/1", "/x/2"] {
+        assert!(read_head(&mut stream).await.starts_with("HTTP/1.1 200"));
+        let mut body = [0; 4];
+        stream.read_exact(&mut body).await.unwrap();
+        assert_eq!(&body, expected.as_bytes());
+    }
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_is_mirrored_though_the_reference_is_away() {
+    let broker = Broker::start();
+    let candidate = Backend::start(|_| async { json("{}") }).await;
+    let setup = Setup::of(nobody().await, &candidate, &broker).start().await;
+    let response = setup.post("/x/1", "a body").await;
+    assert_eq!(response.status(), 502);
+    assert_eq!(
+        setup.outcomes(1).await,
+        outcomes([("reference_failed.connect", 1)])
+    );
+    assert_eq!(candidate.first().await.body, "a body");
+    setup.stop().await;
+    let [record] = &broker.published().await[..] else {
+        panic!("one record");
+    };
+    let record = record.json();
+    assert_eq!(
+        record["reference"]["response"],
+        value!({ "error": "request" })
+    );
+    assert_eq!(record["candidate"]["response"]["status"], 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_was_closed_while_idle_costs_no_idempotent_request() {
+    let broker = Broker::start();
+    let (sender, mut arrived) = mpsc::unbounded_channel();
+    // Answers the first request of each connection, and hangs up on the second.
+    let backend = Backend::raw(move |mut stream| {
+        let sender = sender.clone();
+        async move {
+            read_head(&mut stream).await;
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(answer).await.unwrap();
+            let head = read_head(&mut stream).await;
+            let _test_is_over = sender.send(head.split(' ').next().unwrap().to_owned());
+        }
+    })
+    .await;
+    let miffy = between(&backend, &backend, &broker).await;
+    assert_eq!(miffy.get("/outside").await.status(), 200);
+    // This one meets the hang-up, and is sent again on a connection of its own.
+    assert_eq!(miffy.get("/outside").await.status(), 200);
+    assert_eq!(miffy.post("/outside", "").await.status(), 502);
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        seen.push(within("a request", arrived.recv()).await.unwrap());
+    }
+    assert_eq!(seen, ["GET", "POST"]);
+    assert!(arrived.try_recv().is_err(), "the POST was sent twice");
+    miffy.stop().await;
+}

@@ -1,0 +1,34 @@
+//! What the tests are made of.
+
+pub(crate) mod backend;
+pub(crate) mod broker;
+pub(crate) mod miffy;
+pub(crate) mod process;
+
+use std::time::Duration;
+
+/// How long anything may take that is waited for. Nothing takes nearly as long unless it never comes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits for a future that has to end.
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .unwrap_or_else(|_elapsed| panic!("{what}: not within {PATIENCE:?}"))
+}
+
+/// Asks again and again until there is an answer.
+pub(crate) async fn until<T, F>(what: &str, mut ask: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    within(what, async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+}

@@ -1,0 +1,175 @@
+//! The real binary, as a process of its own.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::PATIENCE;
+
+/// What a command that ended left behind.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// A command line, in an empty directory and an empty environment.
+pub(crate) struct Miffy {
+    command: Command,
+    directory: TempDir,
+}
+
+impl Miffy {
+    pub(crate) fn new(arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_miffy"));
+        command
+            .args(arguments)
+            .env_clear()
+            .current_dir(&directory)
+            .stdin(Stdio::null());
+        Self { command, directory }
+    }
+
+    /// With a `config.toml` in its directory.
+    pub(crate) fn config(self, toml: &str) -> Self {
+        self.file("config.toml", toml)
+    }
+
+    pub(crate) fn file(self, name: impl AsRef<Path>, text: &str) -> Self {
+        std::fs::write(self.directory.path().join(name), text).unwrap();
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn output(mut self) -> Ended {
+        let output = self.command.output().unwrap();
+        Ended {
+            code: output.status.code().expect("it was not killed"),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Starts it and goes on.
+    pub(crate) fn spawn(mut self) -> Running {
+        let mut child = self
+            .command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = Lines::of(child.stdout.take().unwrap());
+        let stderr = Lines::of(child.stderr.take().unwrap());
+        Running {
+            child,
+            stdout,
+            stderr,
+            _directory: self.directory,
+        }
+    }
+}
+
+/// The lines that a process wrote so far.
+#[derive(Clone, Default)]
+pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Lines {
+    fn of(stream: impl Read + Send + 'static) -> Self {
+        let lines = Self::default();
+        let read = lines.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stream).lines() {
+                read.0.lock().unwrap().push(line.unwrap());
+            }
+        });
+        lines
+    }
+
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// Waits for the first line of which `found` makes something.
+    pub(crate) fn wait<T>(&self, what: &str, found: impl Fn(&str) -> Option<T>) -> T {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            let lines = self.all();
+            if let Some(found) = lines.iter().find_map(|line| found(line)) {
+                return found;
+            }
+            assert!(
+                Instant::now() < give_up,
+                "{what} does not come:\n{}",
+                lines.join("\n")
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Waits for the event of this message in a log of JSON.
+    pub(crate) fn event(&self, message: &str) -> Value {
+        self.wait(&format!("the event \"{message}\""), |line| {
+            let event: Value = serde_json::from_str(line).ok()?;
+            (event["message"] == message).then_some(event)
+        })
+    }
+}
+
+/// A process that runs, until it is dropped at the latest.
+pub(crate) struct Running {
+    child: Child,
+    pub(crate) stdout: Lines,
+    pub(crate) stderr: Lines,
+    _directory: TempDir,
+}
+
+impl Running {
+    /// Sends it a signal, by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill")
+            .args(["-s", name, &pid])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(
+                Instant::now() < give_up,
+                "it does not end:\n{}",
+                self.stderr.all().join("\n")
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended long ago.
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
