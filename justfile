@@ -1,0 +1,35 @@
+# What developers and CI run. Nothing here needs `just`: each recipe is a line that can be typed.
+
+# The recipes
+default:
+    @just --list
+
+# The main job on this machine, with nothing else installed
+demo:
+    cargo run --release -- demo
+
+# All tests, with the embedded broker
+test:
+    cargo test
+
+# All tests, with a real Apache Kafka
+test-kafka:
+    scripts/test-with-kafka.sh
+
+# A real Apache Kafka on 127.0.0.1:9192 until Ctrl-C; needs java and mvn
+kafka:
+    scripts/kafka.sh run
+
+# Formatting, lints and documentation, warnings as errors
+lint:
+    cargo fmt --check
+    cargo clippy --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
+
+# Everything that CI does
+ci:
+    .ci/run
+
+# wrk against the reference alone, miffy passing through, and miffy mirroring equal and different pairs
+bench:
+    bench/run.sh
