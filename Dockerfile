@@ -1,0 +1,23 @@
+# miffy's image: the binary on a slim Debian, run by nobody in particular. It also holds the demo's services,
+# which docker-compose.yml runs.
+FROM rust:1-bookworm AS build
+WORKDIR /src
+COPY . .
+RUN cargo build --locked --release --bin miffy --example demo \
+    && strip target/release/miffy target/release/examples/demo
+
+FROM debian:bookworm-slim
+# Certificate authorities, for backends that are reached over https.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --uid 10001 --create-home miffy
+COPY --from=build /src/target/release/miffy /usr/local/bin/miffy
+COPY --from=build /src/target/release/examples/demo /usr/local/bin/miffy-demo-services
+USER 10001
+# A config.toml that is mounted here is read.
+WORKDIR /home/miffy
+ENV MIFFY_LOGGING=json
+EXPOSE 8080 9000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=5s CMD ["miffy", "health"]
+CMD ["miffy"]
