@@ -5,6 +5,8 @@
 //! cargo run --example broker [TOPIC]      a topic to begin with; "miffy" when left out
 //! ```
 
+#![expect(clippy::print_stdout, reason = "it tells where it listens")]
+
 use anyhow::Context;
 use miffy::cli::demo::EmbeddedBroker;
 use tokio::net::TcpListener;

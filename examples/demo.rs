@@ -5,6 +5,8 @@
 //! cargo run --example demo [ADDRESS]      the address to listen on; 127.0.0.1 when left out
 //! ```
 
+#![expect(clippy::print_stdout, reason = "it tells where it listens")]
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::Context;
