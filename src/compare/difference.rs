@@ -1,15 +1,22 @@
 //! One difference: where, of what kind, and both values.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+/// Bytes of all listed differences' paths and values together.
+const MAX_LISTED: usize = 64 * 1024;
+
+/// Bytes of text shown before the first one that differs, where the start is left out.
+const CONTEXT: usize = 32;
+
 /// Something that the two answers don't agree on.
 #[derive(Debug, Clone, Serialize)]
 pub struct Difference {
     /// Where: a JSON Pointer (RFC 6901) into the bodies, `status`, or `body` for bodies that are not
-    /// compared as JSON.
+    /// compared as JSON. A long one ends in "…".
     pub path: String,
     /// Of what kind.
     pub kind: Kind,
@@ -54,11 +61,6 @@ impl Kind {
     }
 }
 
-/// A value as JSON: itself, or the start of its text, as a string that ends in "…".
-#[derive(Debug, Clone, Serialize)]
-#[serde(transparent)]
-pub struct Shown(Box<RawValue>);
-
 impl Difference {
     /// A difference by both values, without an offset.
     pub(super) fn new(
@@ -74,11 +76,21 @@ impl Difference {
             candidate,
         }
     }
+
+    fn size(&self) -> usize {
+        let shown = |value: &Option<Shown>| value.as_ref().map_or(0, |shown| shown.as_json().len());
+        self.path.len() + shown(&self.reference) + shown(&self.candidate)
+    }
 }
+
+/// A value as JSON: itself, or a part of its text, as a string with "…" where something is left out.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub struct Shown(Box<RawValue>);
 
 impl Shown {
     /// Bytes of a value's text that are shown; a longer one is shortened.
-    pub(super) const MAX: usize = 256;
+    const MAX: usize = 256;
 
     /// The value's JSON text.
     #[must_use]
@@ -96,24 +108,44 @@ impl Shown {
         RawValue::from_string(line).map_or_else(|_| Self::text(text), Self)
     }
 
+    /// Two values by their JSON texts, which are valid and not the same. Of long ones, the part is
+    /// shown that begins to differ.
+    pub(super) fn pair(reference: &str, candidate: &str) -> (Self, Self) {
+        if reference.len().max(candidate.len()) <= Self::MAX {
+            return (Self::json(reference), Self::json(candidate));
+        }
+        Self::texts(reference, candidate, common_prefix(reference, candidate))
+    }
+
+    /// Two texts that are the same up to `offset`, as JSON strings: from their start, or from shortly
+    /// before they differ.
+    pub(super) fn texts(reference: &str, candidate: &str, offset: usize) -> (Self, Self) {
+        let mut start = match offset {
+            0..=CONTEXT => 0,
+            _ if offset + CONTEXT <= Self::MAX => 0,
+            _ => offset - CONTEXT,
+        };
+        while !reference.is_char_boundary(start) || !candidate.is_char_boundary(start) {
+            start -= 1;
+        }
+        let cut = |text: &str| match start {
+            0 => Self::text(text),
+            _ => Self::text(&format!("…{}", &text[start..])),
+        };
+        (cut(reference), cut(candidate))
+    }
+
     /// Text as a JSON string.
     pub(super) fn text(text: &str) -> Self {
-        let mut end = text.len().min(Self::MAX);
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        let mut shown = text[..end].to_owned();
-        if end < text.len() {
-            shown.push('…');
-        }
+        let shown = shorten(text, Self::MAX);
         let json = serde_json::to_string(&shown).and_then(RawValue::from_string);
         Self(json.unwrap_or_else(|_| RawValue::NULL.to_owned()))
     }
 
-    /// Bytes as a JSON string of their hexadecimal digits.
-    pub(super) fn bytes(bytes: &[u8]) -> Self {
+    /// Up to 32 bytes from `offset` on, as a JSON string of their hexadecimal digits.
+    pub(super) fn bytes(bytes: &[u8], offset: usize) -> Self {
         let mut text = String::from("0x");
-        for byte in bytes {
+        for byte in bytes[offset..].iter().take(CONTEXT) {
             // Writing to a String can't fail.
             let _infallible = write!(text, "{byte:02x}");
         }
@@ -131,30 +163,62 @@ impl PartialEq for Shown {
     }
 }
 
+/// A text of at most `max` bytes, or its start with "…" behind it.
+#[must_use]
+pub fn shorten(text: &str, max: usize) -> Cow<'_, str> {
+    if text.len() <= max {
+        return Cow::Borrowed(text);
+    }
+    let mut end = max;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    Cow::Owned(format!("{}…", &text[..end]))
+}
+
+/// How many bytes two texts begin with in common.
+pub(super) fn common_prefix(a: impl AsRef<[u8]>, b: impl AsRef<[u8]>) -> usize {
+    let pairs = a.as_ref().iter().zip(b.as_ref());
+    pairs.take_while(|(a, b)| a == b).count()
+}
+
 /// The differences of one comparison: the first ones, and how many there are in all.
 #[derive(Debug, Clone, Default)]
 pub struct Differences {
     list: Vec<Difference>,
     total: usize,
-    max: usize,
+    /// How many more may be listed, and how many bytes of them.
+    room: usize,
+    room_bytes: usize,
 }
 
 impl Differences {
-    /// None yet; at most `max` will be listed.
+    /// None yet; at most `max` will be listed, and at most 64 KiB of their paths and values.
     #[must_use]
     pub fn none(max: usize) -> Self {
         Self {
             list: Vec::new(),
             total: 0,
-            max,
+            room: max,
+            room_bytes: MAX_LISTED,
         }
     }
 
     /// Counts a difference, and lists it if there is room.
     pub(super) fn add(&mut self, difference: impl FnOnce() -> Difference) {
         self.total += 1;
-        if self.list.len() < self.max {
-            self.list.push(difference());
+        if self.room == 0 {
+            return;
+        }
+        let difference = difference();
+        match self.room_bytes.checked_sub(difference.size()) {
+            Some(left) => {
+                self.room -= 1;
+                self.room_bytes = left;
+                self.list.push(difference);
+            }
+            // The list has no gaps.
+            None => self.room = 0,
         }
     }
 

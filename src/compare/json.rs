@@ -4,117 +4,234 @@
 //! A general parser would give numbers as f64 and the last of equal keys. What this one refuses,
 //! beside what is no JSON: more than [`MAX_DEPTH`] levels, and strings that are no Unicode (a lone
 //! surrogate), which a record's consumers could not read either.
+//!
+//! A [`Document`] is one list of nodes, each before those within it, of 16 bytes each: a tree of boxes
+//! would take up to a hundred times the memory of the text that it is made of.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
-/// Levels of arrays and objects within each other.
-pub(super) const MAX_DEPTH: usize = 128;
+/// Levels of arrays and objects within each other. Those of a record around a body come on top, and many
+/// readers end at 128.
+pub(super) const MAX_DEPTH: usize = 120;
 
-/// A value and its text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Node<'a> {
-    /// As it is written, without the white space around it.
-    pub(super) text: &'a str,
-    pub(super) value: Value<'a>,
+/// A text that is JSON.
+#[derive(Debug)]
+pub(super) struct Document<'a> {
+    text: &'a str,
+    nodes: Vec<Node>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Value<'a> {
-    Null,
-    Bool(bool),
-    /// As it is written.
-    Number(&'a str),
-    String(Text<'a>),
-    Array(Vec<Node<'a>>),
-    Object(Vec<(Text<'a>, Node<'a>)>),
-}
-
-/// A string between its quotes, as it is written.
+/// A value, or an object's key, which stands right before its value.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Text<'a> {
-    raw: &'a str,
+struct Node {
+    /// Where its text is.
+    start: u32,
+    end: u32,
+    /// How many nodes it is made of, itself among them.
+    span: u32,
+    kind: Kind,
+    /// Of a string: whether there are escapes in it.
     escaped: bool,
 }
 
-impl<'a> Text<'a> {
-    /// What it stands for.
-    pub(super) fn unescaped(&self) -> Cow<'a, str> {
-        if self.escaped {
-            Cow::Owned(unescape(self.raw))
-        } else {
-            Cow::Borrowed(self.raw)
-        }
-    }
+/// What a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Null,
+    Bool,
+    Number,
+    String,
+    Array,
+    Object,
 }
 
-impl PartialEq for Text<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        if self.escaped || other.escaped {
-            self.unescaped() == other.unescaped()
-        } else {
-            self.raw == other.raw
-        }
-    }
-}
-
-impl Eq for Text<'_> {}
-
-/// Reads a whole text as one value; `None` if it is none, or goes beyond the bounds above.
-pub(super) fn parse(text: &[u8]) -> Option<Node<'_>> {
-    let text = std::str::from_utf8(text).ok()?;
-    let mut parser = Parser {
-        text,
-        bytes: text.as_bytes(),
-        at: 0,
-    };
-    parser.skip_space();
-    let node = parser.node(0)?;
-    parser.skip_space();
-    (parser.at == text.len()).then_some(node)
-}
-
-struct Parser<'a> {
-    text: &'a str,
-    bytes: &'a [u8],
+/// A value in its document.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Value<'d> {
+    document: &'d Document<'d>,
     at: usize,
 }
 
-impl<'a> Parser<'a> {
-    fn node(&mut self, depth: usize) -> Option<Node<'a>> {
-        let start = self.at;
-        let value = match self.peek()? {
-            b'{' => self.object(depth)?,
-            b'[' => self.array(depth)?,
-            b'"' => Value::String(self.string()?),
-            b't' => self.word("true", Value::Bool(true))?,
-            b'f' => self.word("false", Value::Bool(false))?,
-            b'n' => self.word("null", Value::Null)?,
-            _ => Value::Number(self.number()?),
-        };
-        let text = &self.text[start..self.at];
-        Some(Node { text, value })
+impl<'a> Document<'a> {
+    /// Reads a whole text as one value; `None` if it is none, or goes beyond the bounds above.
+    pub(super) fn parse(text: &'a [u8]) -> Option<Self> {
+        let (text, nodes) = read(text, Vec::new())?;
+        Some(Self { text, nodes })
     }
 
-    fn object(&mut self, depth: usize) -> Option<Value<'a>> {
-        let mut members = Vec::new();
+    /// The value that it is.
+    pub(super) fn root(&self) -> Value<'_> {
+        Value {
+            document: self,
+            at: 0,
+        }
+    }
+}
+
+/// Whether [`Document::parse`] would read a text, at no cost of memory.
+pub(super) fn is_json(text: &[u8]) -> bool {
+    read(text, Nothing).is_some()
+}
+
+fn read<N: Nodes>(text: &[u8], nodes: N) -> Option<(&str, N)> {
+    let text = std::str::from_utf8(text).ok()?;
+    // Places in the text are kept as 32 bits.
+    u32::try_from(text.len()).ok()?;
+    let mut parser = Parser {
+        bytes: text.as_bytes(),
+        at: 0,
+        nodes,
+    };
+    parser.skip_space();
+    parser.value(0)?;
+    parser.skip_space();
+    (parser.at == text.len()).then_some((text, parser.nodes))
+}
+
+impl<'d> Value<'d> {
+    fn node(self) -> &'d Node {
+        &self.document.nodes[self.at]
+    }
+
+    /// As it is written, without the white space around it.
+    pub(super) fn text(self) -> &'d str {
+        let node = self.node();
+        &self.document.text[node.start as usize..node.end as usize]
+    }
+
+    pub(super) fn kind(self) -> Kind {
+        self.node().kind
+    }
+
+    /// Of a string: what it stands for.
+    pub(super) fn unescaped(self) -> Cow<'d, str> {
+        let text = self.text();
+        let raw = &text[1..text.len() - 1];
+        if self.node().escaped {
+            Cow::Owned(unescape(raw))
+        } else {
+            Cow::Borrowed(raw)
+        }
+    }
+
+    /// Whether two strings stand for the same.
+    pub(super) fn is_same_string(self, other: Value<'_>) -> bool {
+        if self.node().escaped || other.node().escaped {
+            self.unescaped() == other.unescaped()
+        } else {
+            self.text() == other.text()
+        }
+    }
+
+    /// Of an array: its items.
+    pub(super) fn items(self) -> impl Iterator<Item = Value<'d>> {
+        let end = self.at + self.node().span as usize;
+        let mut at = self.at + 1;
+        std::iter::from_fn(move || {
+            let item = Value { at, ..self };
+            (at < end).then(|| {
+                at += item.node().span as usize;
+                item
+            })
+        })
+    }
+
+    /// Of an object: its members, each a key and its value.
+    pub(super) fn members(self) -> impl Iterator<Item = (Value<'d>, Value<'d>)> {
+        let mut parts = self.items();
+        std::iter::from_fn(move || Some((parts.next()?, parts.next()?)))
+    }
+}
+
+/// What a parser makes of a text.
+trait Nodes {
+    /// Begins a value of this kind; gives its place.
+    fn begin(&mut self, kind: Kind, start: usize) -> usize;
+    /// Ends the value at this place.
+    fn end(&mut self, place: usize, end: usize, escaped: bool);
+}
+
+impl Nodes for Vec<Node> {
+    fn begin(&mut self, kind: Kind, start: usize) -> usize {
+        self.push(Node {
+            start: short(start),
+            end: 0,
+            span: 0,
+            kind,
+            escaped: false,
+        });
+        self.len() - 1
+    }
+
+    fn end(&mut self, place: usize, end: usize, escaped: bool) {
+        let span = short(self.len() - place);
+        let node = &mut self[place];
+        node.end = short(end);
+        node.span = span;
+        node.escaped = escaped;
+    }
+}
+
+/// No nodes, where it only matters whether there could be some.
+struct Nothing;
+
+impl Nodes for Nothing {
+    fn begin(&mut self, _: Kind, _: usize) -> usize {
+        0
+    }
+
+    fn end(&mut self, _: usize, _: usize, _: bool) {}
+}
+
+/// A place in a text, or a number of nodes, of which there are no more than bytes.
+fn short(place: usize) -> u32 {
+    u32::try_from(place).expect("the length of the text is one of 32 bits")
+}
+
+struct Parser<'a, N> {
+    bytes: &'a [u8],
+    at: usize,
+    nodes: N,
+}
+
+impl<N: Nodes> Parser<'_, N> {
+    fn value(&mut self, depth: usize) -> Option<()> {
+        let start = self.at;
+        let kind = match self.peek()? {
+            b'{' => Kind::Object,
+            b'[' => Kind::Array,
+            b'"' => Kind::String,
+            b't' | b'f' => Kind::Bool,
+            b'n' => Kind::Null,
+            _ => Kind::Number,
+        };
+        let place = self.nodes.begin(kind, start);
+        let mut escaped = false;
+        match kind {
+            Kind::Object => self.object(depth)?,
+            Kind::Array => self.items(b']', depth, |parser| parser.value(depth + 1))?,
+            Kind::String => escaped = self.string()?,
+            Kind::Bool if self.peek() == Some(b't') => self.word("true")?,
+            Kind::Bool => self.word("false")?,
+            Kind::Null => self.word("null")?,
+            Kind::Number => self.number()?,
+        }
+        self.nodes.end(place, self.at, escaped);
+        Some(())
+    }
+
+    fn object(&mut self, depth: usize) -> Option<()> {
         self.items(b'}', depth, |parser| {
-            let key = parser.string()?;
+            if parser.peek()? != b'"' {
+                return None;
+            }
+            parser.value(depth + 1)?;
             parser.skip_space();
             parser.take(b':')?;
             parser.skip_space();
-            members.push((key, parser.node(depth + 1)?));
-            Some(())
-        })?;
-        Some(Value::Object(members))
-    }
-
-    fn array(&mut self, depth: usize) -> Option<Value<'a>> {
-        let mut items = Vec::new();
-        self.items(b']', depth, |parser| {
-            items.push(parser.node(depth + 1)?);
-            Some(())
-        })?;
-        Some(Value::Array(items))
+            parser.value(depth + 1)
+        })
     }
 
     /// What stands between an opening bracket and `close`, separated by commas.
@@ -148,9 +265,9 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn string(&mut self) -> Option<Text<'a>> {
+    /// Gives whether there are escapes in it.
+    fn string(&mut self) -> Option<bool> {
         self.take(b'"')?;
-        let start = self.at;
         let mut escaped = false;
         loop {
             match self.peek()? {
@@ -163,9 +280,8 @@ impl<'a> Parser<'a> {
                 _ => self.at += 1,
             }
         }
-        let raw = &self.text[start..self.at];
         self.at += 1;
-        Some(Text { raw, escaped })
+        Some(escaped)
     }
 
     fn escape(&mut self) -> Option<()> {
@@ -188,13 +304,13 @@ impl<'a> Parser<'a> {
 
     /// The four hexadecimal digits of a UTF-16 unit.
     fn unit(&mut self) -> Option<u16> {
-        let digits = self.bytes.get(self.at..self.at + 4)?;
+        let digits: Range<usize> = self.at..self.at + 4;
+        let unit = unit(self.bytes.get(digits)?)?;
         self.at += 4;
-        unit(digits)
+        Some(unit)
     }
 
-    fn number(&mut self) -> Option<&'a str> {
-        let start = self.at;
+    fn number(&mut self) -> Option<()> {
         if self.peek() == Some(b'-') {
             self.at += 1;
         }
@@ -214,7 +330,7 @@ impl<'a> Parser<'a> {
             }
             self.digits()?;
         }
-        Some(&self.text[start..self.at])
+        Some(())
     }
 
     fn digits(&mut self) -> Option<()> {
@@ -225,11 +341,10 @@ impl<'a> Parser<'a> {
         (self.at > start).then_some(())
     }
 
-    fn word(&mut self, word: &str, value: Value<'a>) -> Option<Value<'a>> {
-        self.bytes[self.at..].starts_with(word.as_bytes()).then(|| {
-            self.at += word.len();
-            value
-        })
+    fn word(&mut self, word: &str) -> Option<()> {
+        self.bytes[self.at..]
+            .starts_with(word.as_bytes())
+            .then(|| self.at += word.len())
     }
 
     fn peek(&self) -> Option<u8> {
@@ -302,32 +417,40 @@ mod tests {
 
     #[test]
     fn spelling_order_and_repetition_survive() {
-        let node = parse(br#" {"b": 1.50, "a": 9007199254740993, "b": 1e400} "#).expect("JSON");
-        let Value::Object(members) = node.value else {
-            panic!("no object");
-        };
+        let text = br#" {"b": 1.50, "a": [9007199254740993, {}], "b": 1e400} "#;
+        let document = Document::parse(text).expect("JSON");
+        assert_eq!(document.root().kind(), Kind::Object);
+        let members = document.root().members();
         let seen: Vec<_> = members
-            .iter()
-            .map(|(key, node)| (key.unescaped().into_owned(), node.text))
+            .map(|(key, value)| (key.text(), value.text(), value.items().count()))
             .collect();
-        let expected = [("b", "1.50"), ("a", "9007199254740993"), ("b", "1e400")];
-        assert_eq!(seen, expected.map(|(key, text)| (key.to_owned(), text)));
+        let expected = [
+            ("\"b\"", "1.50", 0),
+            ("\"a\"", "[9007199254740993, {}]", 2),
+            ("\"b\"", "1e400", 0),
+        ];
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn a_document_takes_little_more_memory_than_its_text() {
+        assert_eq!(size_of::<Node>(), 16);
+        let text = "[[0],[0],[0],[0]]";
+        let document = Document::parse(text.as_bytes()).expect("JSON");
+        assert_eq!(document.nodes.len(), 9);
     }
 
     #[test]
     fn strings_are_what_they_stand_for() {
-        let node = parse(br#""\u0041\n\ud83d\ude00\/\"x""#).expect("JSON");
-        let Value::String(text) = node.value else {
-            panic!("no string");
-        };
-        assert_eq!(text.unescaped(), "A\n😀/\"x");
+        let document = Document::parse(br#""\u0041\n\ud83d\ude00\/\"x""#).expect("JSON");
+        assert_eq!(document.root().unescaped(), "A\n😀/\"x");
     }
 
     #[test]
     fn what_is_no_json_or_beyond_its_bounds_is_refused() {
         let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
-        assert!(parse(deep(MAX_DEPTH).as_bytes()).is_some());
-        assert!(parse(deep(MAX_DEPTH + 1).as_bytes()).is_none());
+        assert!(is_json(deep(MAX_DEPTH).as_bytes()));
+        assert!(!is_json(deep(MAX_DEPTH + 1).as_bytes()));
         for text in [
             "",
             " ",
@@ -354,9 +477,9 @@ mod tests {
             "\u{feff}1",
             "tru\u{e9}",
         ] {
-            assert!(parse(text.as_bytes()).is_none(), "{text}");
+            assert!(!is_json(text.as_bytes()), "{text}");
         }
-        assert!(parse(b"\"\xff\"").is_none());
+        assert!(!is_json(b"\"\xff\""));
     }
 
     /// A text made of JSON's own pieces is JSON often enough to say something.
@@ -391,22 +514,21 @@ mod tests {
         #[test]
         fn it_agrees_with_serde_json_on_what_is_json(text in nearly_json()) {
             let theirs = serde_json::from_str::<serde_json::Value>(&text);
-            prop_assert_eq!(parse(text.as_bytes()).is_some(), theirs.is_ok(), "{}", text);
+            prop_assert_eq!(is_json(text.as_bytes()), theirs.is_ok(), "{}", text);
+            let document = Document::parse(text.as_bytes());
+            prop_assert_eq!(document.is_some(), theirs.is_ok(), "{}", text);
         }
 
         #[test]
         fn strings_read_as_serde_json_reads_them(text in any::<String>()) {
             let written = serde_json::to_string(&text).expect("a string can be written");
-            let node = parse(written.as_bytes()).expect("JSON");
-            let Value::String(read) = node.value else {
-                panic!("no string");
-            };
-            prop_assert_eq!(read.unescaped(), text);
+            let document = Document::parse(written.as_bytes()).expect("JSON");
+            prop_assert_eq!(document.root().unescaped(), text);
         }
 
         #[test]
         fn no_bytes_make_it_panic(bytes in any::<Vec<u8>>()) {
-            let _any = parse(&bytes);
+            let _any = Document::parse(&bytes);
         }
     }
 }

@@ -7,14 +7,15 @@ use http::header::CONTENT_TYPE;
 /// (RFC 6839 §3.1), with whatever parameters.
 #[must_use]
 pub fn is_json(headers: &HeaderMap) -> bool {
-    let Some(Ok(value)) = headers.get(CONTENT_TYPE).map(|value| value.to_str()) else {
+    let Some(value) = headers.get(CONTENT_TYPE) else {
         return false;
     };
-    let essence = value.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json")
-        || essence
-            .rsplit_once('+')
-            .is_some_and(|(_, suffix)| suffix.eq_ignore_ascii_case("json"))
+    // Parameters may hold other bytes than ASCII.
+    let essence = value.as_bytes().split(|byte| *byte == b';').next();
+    let essence = essence.unwrap_or_default().trim_ascii();
+    let suffix = essence.rsplit(|byte| *byte == b'+').next();
+    essence.eq_ignore_ascii_case(b"application/json")
+        || essence.contains(&b'+') && suffix.is_some_and(|it| it.eq_ignore_ascii_case(b"json"))
 }
 
 #[cfg(test)]
@@ -33,6 +34,7 @@ mod tests {
             "Application/JSON; charset=utf-8",
             "application/problem+json",
             "application/vnd.api+json;v=1",
+            "application/json; x=\"é\"",
         ] {
             assert!(is_json(json), "{json}");
         }

@@ -5,142 +5,155 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::mem::discriminant;
 
-use super::difference::{Difference, Differences, Kind, Shown};
-use super::json::{Node, Text, Value};
+use super::difference::{self, Difference, Differences, Kind, Shown};
+use super::json::{self, Document, Value};
 use super::number;
 
+/// Bytes of a path that are written out; a longer one ends in an ellipsis.
+const MAX_PATH: usize = 1024;
+
 /// Adds the differences of `candidate` from `reference`.
-pub(super) fn compare(reference: &Node<'_>, candidate: &Node<'_>, differences: &mut Differences) {
+pub(super) fn compare(
+    reference: &Document<'_>,
+    candidate: &Document<'_>,
+    differences: &mut Differences,
+) {
     let mut walk = Walk {
         path: Vec::new(),
         differences,
     };
-    walk.nodes(reference, candidate);
+    walk.values(reference.root(), candidate.root());
 }
 
-struct Walk<'d, 'a> {
-    path: Vec<Step<'a>>,
-    differences: &'d mut Differences,
+struct Walk<'w, 'd> {
+    path: Vec<Step<'d>>,
+    differences: &'w mut Differences,
 }
 
 /// From a value to one within it.
-enum Step<'a> {
-    Key(Text<'a>),
+enum Step<'d> {
+    Key(Value<'d>),
     Index(usize),
 }
 
-impl<'a> Walk<'_, 'a> {
-    fn nodes(&mut self, reference: &Node<'a>, candidate: &Node<'a>) {
-        if reference.text == candidate.text {
+impl<'d> Walk<'_, 'd> {
+    fn values(&mut self, reference: Value<'d>, candidate: Value<'d>) {
+        if reference.text() == candidate.text() {
             return;
         }
-        match (&reference.value, &candidate.value) {
-            (Value::Object(a), Value::Object(b)) => self.objects(a, b),
-            (Value::Array(a), Value::Array(b)) => self.arrays(a, b),
-            (Value::String(a), Value::String(b)) if a == b => {}
-            (Value::Number(a), Value::Number(b)) if number::equal(a, b) => {}
-            (a, b) if discriminant(a) == discriminant(b) => {
-                self.add(Kind::Changed, Some(reference), Some(candidate));
-            }
+        match (reference.kind(), candidate.kind()) {
+            (json::Kind::Object, json::Kind::Object) => self.objects(reference, candidate),
+            (json::Kind::Array, json::Kind::Array) => self.arrays(reference, candidate),
+            (json::Kind::String, json::Kind::String) if reference.is_same_string(candidate) => {}
+            (json::Kind::Number, json::Kind::Number)
+                if number::equal(reference.text(), candidate.text()) => {}
+            (a, b) if a == b => self.add(Kind::Changed, Some(reference), Some(candidate)),
             _ => self.add(Kind::TypeChanged, Some(reference), Some(candidate)),
         }
     }
 
-    fn arrays(&mut self, reference: &[Node<'a>], candidate: &[Node<'a>]) {
-        for index in 0..reference.len().max(candidate.len()) {
-            self.step(
-                Step::Index(index),
-                reference.get(index),
-                candidate.get(index),
-            );
+    fn arrays(&mut self, reference: Value<'d>, candidate: Value<'d>) {
+        let (mut here, mut there) = (reference.items(), candidate.items());
+        for index in 0.. {
+            match (here.next(), there.next()) {
+                (None, None) => return,
+                (here, there) => self.step(Step::Index(index), here, there),
+            }
         }
     }
 
-    fn objects(&mut self, reference: &[Member<'a>], candidate: &[Member<'a>]) {
-        let mut matches = Members::of(candidate);
-        for (position, (key, node)) in reference.iter().enumerate() {
-            let found = matches.take(position, key).map(|(_, node)| node);
-            self.step(Step::Key(*key), Some(node), found);
+    fn objects(&mut self, reference: Value<'d>, candidate: Value<'d>) {
+        let mut members = Members::of(candidate);
+        for (position, (key, value)) in reference.members().enumerate() {
+            let found = members.take(position, key);
+            self.step(Step::Key(key), Some(value), found);
         }
-        for (key, node) in matches.left() {
-            self.step(Step::Key(*key), None, Some(node));
+        for (key, value) in members.left() {
+            self.step(Step::Key(key), None, Some(value));
         }
     }
 
-    fn step(&mut self, step: Step<'a>, reference: Option<&Node<'a>>, candidate: Option<&Node<'a>>) {
+    fn step(&mut self, step: Step<'d>, reference: Option<Value<'d>>, candidate: Option<Value<'d>>) {
         self.path.push(step);
         match (reference, candidate) {
-            (Some(reference), Some(candidate)) => self.nodes(reference, candidate),
+            (Some(reference), Some(candidate)) => self.values(reference, candidate),
             (Some(_), None) => self.add(Kind::Missing, reference, None),
             (None, _) => self.add(Kind::Unexpected, None, candidate),
         }
         self.path.pop();
     }
 
-    fn add(&mut self, kind: Kind, reference: Option<&Node<'a>>, candidate: Option<&Node<'a>>) {
+    fn add(&mut self, kind: Kind, reference: Option<Value<'d>>, candidate: Option<Value<'d>>) {
         let path = &self.path;
-        let shown = |node: &Node<'a>| Shown::json(node.text);
         self.differences.add(|| {
-            let values = (reference.map(shown), candidate.map(shown));
+            let values = match (reference, candidate) {
+                (Some(reference), Some(candidate)) => {
+                    let (reference, candidate) = Shown::pair(reference.text(), candidate.text());
+                    (Some(reference), Some(candidate))
+                }
+                (reference, candidate) => {
+                    let shown = |value: Value<'_>| Shown::json(value.text());
+                    (reference.map(shown), candidate.map(shown))
+                }
+            };
             Difference::new(pointer(path), kind, values)
         });
     }
 }
 
-type Member<'a> = (Text<'a>, Node<'a>);
-
 /// An object's members, each to be found once by its key.
-struct Members<'m, 'a> {
-    all: &'m [Member<'a>],
+struct Members<'d> {
+    all: Vec<(Value<'d>, Value<'d>)>,
     taken: Vec<bool>,
     /// Where each key stands, last place first; made when the other object's order was not this one's.
-    places: Option<HashMap<Cow<'a, str>, Vec<usize>>>,
+    places: Option<HashMap<Cow<'d, str>, Vec<usize>>>,
 }
 
-impl<'m, 'a> Members<'m, 'a> {
-    fn of(members: &'m [Member<'a>]) -> Self {
+impl<'d> Members<'d> {
+    fn of(object: Value<'d>) -> Self {
+        let all: Vec<_> = object.members().collect();
         Self {
-            all: members,
-            taken: vec![false; members.len()],
+            taken: vec![false; all.len()],
+            all,
             places: None,
         }
     }
 
-    /// The first member of this key that was not taken yet. It is likely at `position`.
-    fn take(&mut self, position: usize, key: &Text<'a>) -> Option<&'m Member<'a>> {
-        let place =
-            if self.places.is_none() && self.all.get(position).is_some_and(|(k, _)| k == key) {
-                position
-            } else {
-                let (members, taken) = (self.all, &self.taken);
-                let places = self.places.get_or_insert_with(|| {
-                    let mut places: HashMap<_, Vec<_>> = HashMap::new();
-                    for (place, (key, _)) in members.iter().enumerate().rev() {
-                        if !taken[place] {
-                            places.entry(key.unescaped()).or_default().push(place);
-                        }
-                    }
-                    places
-                });
-                places.get_mut(&key.unescaped())?.pop()?
-            };
+    /// The first value of this key that was not taken yet. It is likely at `position`.
+    fn take(&mut self, position: usize, key: Value<'d>) -> Option<Value<'d>> {
+        let likely = self.all.get(position);
+        let is_there = likely.is_some_and(|(there, _)| there.is_same_string(key));
+        let place = if self.places.is_none() && is_there {
+            position
+        } else {
+            let (all, taken) = (&self.all, &self.taken);
+            let places = self.places.get_or_insert_with(|| places(all, taken));
+            places.get_mut(&key.unescaped())?.pop()?
+        };
         self.taken[place] = true;
-        Some(&self.all[place])
+        Some(self.all[place].1)
     }
 
-    fn left(&self) -> impl Iterator<Item = &'m Member<'a>> {
-        let taken = &self.taken;
-        self.all
-            .iter()
-            .enumerate()
-            .filter(|(place, _)| !taken[*place])
-            .map(|(_, member)| member)
+    fn left(&self) -> impl Iterator<Item = (Value<'d>, Value<'d>)> {
+        let members = self.all.iter().zip(&self.taken);
+        members
+            .filter(|(_, taken)| !**taken)
+            .map(|(member, _)| *member)
     }
 }
 
-/// A path as a JSON Pointer (RFC 6901 §3).
+fn places<'d>(all: &[(Value<'d>, Value<'d>)], taken: &[bool]) -> HashMap<Cow<'d, str>, Vec<usize>> {
+    let mut places: HashMap<_, Vec<_>> = HashMap::new();
+    for (place, (key, _)) in all.iter().enumerate().rev() {
+        if !taken[place] {
+            places.entry(key.unescaped()).or_default().push(place);
+        }
+    }
+    places
+}
+
+/// A path as a JSON Pointer (RFC 6901 §3), or the start of a long one.
 fn pointer(path: &[Step<'_>]) -> String {
     let mut pointer = String::new();
     for step in path {
@@ -152,6 +165,9 @@ fn pointer(path: &[Step<'_>]) -> String {
             }
             Step::Index(index) => pointer.push_str(&index.to_string()),
         }
+        if pointer.len() > MAX_PATH {
+            break;
+        }
     }
-    pointer
+    difference::shorten(&pointer, MAX_PATH).into_owned()
 }
