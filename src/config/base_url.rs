@@ -34,7 +34,7 @@ impl BaseUrl {
     ///
     /// Fails when the two together are longer than a URI may be (64 KiB).
     pub fn join(&self, target: &PathAndQuery) -> Result<Uri, http::Error> {
-        let path_and_query = if self.prefix.is_empty() {
+        let path_and_query = if self.prefix.is_empty() || target == "*" {
             target.clone()
         } else {
             PathAndQuery::from_maybe_shared(Bytes::from(format!("{}{target}", self.prefix)))?
@@ -57,6 +57,12 @@ impl FromStr for BaseUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if text.contains('@') {
+            // Not even in a message.
+            return Err("has a user name or password in it, which would be lost; \
+                        let clients send an authorization header instead"
+                .to_owned());
+        }
         if !text.contains("://") {
             return Err(format!(
                 "\"{text}\" has no scheme; write http://{text} or https://{text}"
@@ -85,10 +91,12 @@ impl FromStr for BaseUrl {
         if authority.host().is_empty() {
             return Err(format!("\"{text}\" has no host"));
         }
-        if authority.as_str().contains('@') {
-            return Err("has a user name or password in it, which would be lost; \
-                        let clients send an authorization header instead"
-                .to_owned());
+        // Without a number, the connection would go to port 80.
+        let has_port = authority.as_str().len() > authority.host().len();
+        if has_port && authority.port_u16().is_none_or(|port| port == 0) {
+            return Err(format!(
+                "\"{text}\" has no port number, 1 to 65535, behind its colon"
+            ));
         }
         let path = path_and_query.as_ref().map_or("", PathAndQuery::path);
         Ok(Self {
@@ -118,9 +126,11 @@ mod tests {
 
     #[test]
     fn the_asterisk_target_survives() {
-        let base: BaseUrl = "http://a".parse().expect("a base URL");
-        let uri = base.join(&PathAndQuery::from_static("*")).expect("a URI");
-        assert_eq!(uri.path_and_query().map(PathAndQuery::as_str), Some("*"));
+        for base in ["http://a", "http://a/v1"] {
+            let base: BaseUrl = base.parse().expect("a base URL");
+            let uri = base.join(&PathAndQuery::from_static("*")).expect("a URI");
+            assert_eq!(uri.path_and_query().map(PathAndQuery::as_str), Some("*"));
+        }
     }
 
     #[test]
@@ -133,6 +143,11 @@ mod tests {
             ("http://", "not a URL"),
             ("http://a b", "not a URL"),
             ("http://user:secret@a", "user name"),
+            ("user:secret@a?x", "user name"),
+            ("http://a:99999", "no port number"),
+            ("http://a:port", "no port number"),
+            ("http://a:", "no port number"),
+            ("http://[::1]:0", "no port number"),
         ] {
             let error = text.parse::<BaseUrl>().expect_err(text);
             assert!(error.contains(reason), "{text}: {error}");

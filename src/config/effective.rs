@@ -9,11 +9,10 @@ const MASK: &str = "********";
 /// Renders the merged configuration, with librdkafka's properties as they were settled.
 pub(super) fn render(merged: &Value, settled: &Kafka) -> String {
     let mut toml = to_toml(merged, "");
-    if let Some(toml::Value::Table(shown)) = toml.get_mut("kafka") {
+    if let Some(toml::Value::Table(shown)) = toml.get_mut(kafka::TABLE) {
         shown.retain(|name, _| name == "topic" || settled.properties.contains_key(name));
-        if shown.get(kafka::IDEMPOTENCE).is_some() {
-            let on = settled.properties[kafka::IDEMPOTENCE] == "true";
-            shown.insert(kafka::IDEMPOTENCE.to_owned(), toml::Value::Boolean(on));
+        if settled.idempotence_was_turned_off {
+            shown.insert(kafka::IDEMPOTENCE.to_owned(), toml::Value::Boolean(false));
         }
     }
     toml::to_string_pretty(&toml).unwrap_or_else(|error| format!("# can't be shown: {error}\n"))

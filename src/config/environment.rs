@@ -6,131 +6,135 @@
 //! `MIFFY_PORT` to something that was never meant for miffy; those are passed over.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 
-use config::{Map, Value, ValueKind};
+use config::{Value, ValueKind};
 
 use super::kafka;
+use super::layer::Layer;
 use super::problem::{Problems, did_you_mean};
 
 const OWN_PREFIX: &str = "MIFFY_";
 const KAFKA_PREFIX: &str = "KAFKA_";
+const OWN_KAFKA_PREFIX: &str = "MIFFY_KAFKA_";
 
 /// The variable that names the configuration file, which is no key of it.
 pub const CONFIG_FILE_VARIABLE: &str = "MIFFY_CONFIG";
 
-/// Environment variables, with names and values in Unicode.
+/// Environment variables.
 #[derive(Debug, Clone, Default)]
-pub struct Environment(BTreeMap<String, String>);
+pub struct Environment(BTreeMap<String, OsString>);
 
 impl Environment {
-    /// The variables of this process; those that are not Unicode can't be any of ours.
+    /// The variables of this process; a name that is not Unicode can't be any of ours.
     #[must_use]
     pub fn of_process() -> Self {
         std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
             .collect()
     }
 
     /// The configuration file that the environment names.
     #[must_use]
-    pub fn config_file(&self) -> Option<&str> {
-        self.0.get(CONFIG_FILE_VARIABLE).map(String::as_str)
+    pub fn config_file(&self) -> Option<&OsString> {
+        self.0.get(CONFIG_FILE_VARIABLE)
     }
 
-    /// Resolves the variables against `keys`, the paths of all keys that hold a single value.
-    pub(super) fn resolve(&self, keys: &[Vec<String>], problems: &mut Problems) -> Layer {
+    /// Resolves the variables against `keys`, the paths of all keys that hold a single value. Gives the
+    /// layer, and the variables that look like ours and are not.
+    pub(super) fn resolve(
+        &self,
+        keys: &[Vec<String>],
+        problems: &mut Problems,
+    ) -> (Layer, Vec<String>) {
         let names: BTreeMap<String, &Vec<String>> =
             keys.iter().map(|path| (variable(path), path)).collect();
         let mut layer = Layer::default();
-        for (name, value) in self.with_prefix(KAFKA_PREFIX) {
-            let property = name[KAFKA_PREFIX.len()..].to_lowercase().replace('_', ".");
-            if kafka::is_property(&property) {
-                layer.set(&["kafka".to_owned(), property], name, value);
-            } else {
-                layer.ignored.push(name.to_owned());
+        let mut ignored = Vec::new();
+        for (name, value) in self.with_prefix(KAFKA_PREFIX, problems) {
+            match property(&name[KAFKA_PREFIX.len()..]) {
+                Some(property) => layer.set(&property, given(name, value)),
+                None => ignored.push(name.to_owned()),
             }
         }
-        for (name, value) in self.with_prefix(OWN_PREFIX) {
-            if let Some(property) = names.get(name).filter(|_| !is_service_address(value)) {
-                layer.set(property, name, value);
-            } else if is_service_address(value) || describes_a_service(name) {
-                layer.ignored.push(name.to_owned());
+        for (name, value) in self.with_prefix(OWN_PREFIX, problems) {
+            let own_kafka = || property(name.strip_prefix(OWN_KAFKA_PREFIX)?);
+            if is_service_address(value) {
+                ignored.push(name.to_owned());
+            } else if let Some(path) = names.get(name).copied().cloned().or_else(own_kafka) {
+                layer.set(&path, given(name, value));
+            } else if describes_a_service(name) {
+                ignored.push(name.to_owned());
             } else if name != CONFIG_FILE_VARIABLE {
-                let nearest = did_you_mean(name, names.keys().map(String::as_str));
+                // What all names begin with says nothing of how near they are.
+                let rest = |name: &str| name[OWN_PREFIX.len()..].to_owned();
+                let known: Vec<String> = names.keys().map(|name| rest(name)).collect();
+                let nearest =
+                    did_you_mean(OWN_PREFIX, &rest(name), known.iter().map(String::as_str));
                 problems.add(name, format!("no key of the configuration{nearest}"));
             }
         }
-        layer
+        (layer, ignored)
     }
 
-    fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.0
-            .iter()
-            .filter(move |(name, _)| name.len() > prefix.len() && name.starts_with(prefix))
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+    /// The variables that begin so; a value that is not Unicode is a problem.
+    fn with_prefix<'a>(
+        &'a self,
+        prefix: &'a str,
+        problems: &mut Problems,
+    ) -> Vec<(&'a str, &'a str)> {
+        let mut found = Vec::new();
+        for (name, value) in &self.0 {
+            if name.len() > prefix.len() && name.starts_with(prefix) {
+                match value.to_str() {
+                    Some(value) => found.push((name.as_str(), value)),
+                    None if name == CONFIG_FILE_VARIABLE => {}
+                    None => problems.add(name, "its value is not Unicode"),
+                }
+            }
+        }
+        found
     }
 }
 
-impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Environment {
+impl<K: Into<String>, V: Into<OsString>> FromIterator<(K, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(variables: I) -> Self {
+        let variables = variables.into_iter();
         Self(
             variables
-                .into_iter()
                 .map(|(name, value)| (name.into(), value.into()))
                 .collect(),
         )
     }
 }
 
-/// What the environment sets, in the shape of the configuration.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Layer {
-    values: Map<String, Value>,
-    /// Variables that look like ours and are not.
-    pub(super) ignored: Vec<String>,
+/// The variable that sets the key at `path`.
+fn variable(path: &[String]) -> String {
+    format!(
+        "{OWN_PREFIX}{}",
+        path.join("_").replace('.', "_").to_uppercase()
+    )
 }
 
-impl Layer {
-    fn set(&mut self, path: &[String], variable: &str, value: &str) {
-        let origin = format!("the environment variable {variable}");
-        let mut values = &mut self.values;
-        let [sections @ .., key] = path else { return };
-        for section in sections {
-            let table = values
-                .entry(section.clone())
-                .or_insert_with(|| Value::new(None, Map::<String, Value>::new()));
-            let ValueKind::Table(table) = &mut table.kind else {
-                return;
-            };
-            values = table;
-        }
-        values.insert(key.clone(), Value::new(Some(&origin), scalar(value)));
-    }
-}
-
-impl config::Source for Layer {
-    fn clone_into_box(&self) -> Box<dyn config::Source + Send + Sync> {
-        Box::new(self.clone())
-    }
-
-    fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
-        Ok(self.values.clone())
-    }
+/// The path of the librdkafka property that the end of a variable's name means, if there is one.
+fn property(name: &str) -> Option<Vec<String>> {
+    let name = name.to_lowercase();
+    let dotted = name.replace('_', ".");
+    [dotted, name]
+        .into_iter()
+        .find(|name| kafka::is_property(name))
+        .map(|name| vec![kafka::TABLE.to_owned(), name])
 }
 
 /// A variable's value with the type that it would have in a file.
-fn scalar(value: &str) -> ValueKind {
-    match (value.parse::<i64>(), value.parse::<bool>()) {
+fn given(variable: &str, value: &str) -> Value {
+    let kind: ValueKind = match (value.parse::<i64>(), value.parse::<bool>()) {
         (Ok(number), _) if number.to_string() == value => number.into(),
         (_, Ok(boolean)) => boolean.into(),
         _ => value.into(),
-    }
-}
-
-/// The variable that sets the key at `path`.
-fn variable(path: &[String]) -> String {
-    let path = path.join("_").replace(['.', '-'], "_");
-    format!("{OWN_PREFIX}{}", path.to_uppercase())
+    };
+    let origin = format!("the environment variable {variable}");
+    Value::new(Some(&origin), kind)
 }
 
 /// Whether a value is a service's address as Kubernetes and Docker's links write it.
@@ -142,14 +146,13 @@ fn is_service_address(value: &str) -> bool {
 
 /// Whether a name is one that Kubernetes gives to a service's host, port or protocol.
 fn describes_a_service(name: &str) -> bool {
-    let port = |rest: &str| {
-        rest.split('_')
-            .next()
-            .is_some_and(|n| n.parse::<u16>().is_ok())
+    let is_port = |rest: &str| {
+        let port = rest.split('_').next().unwrap_or_default();
+        port.parse::<u16>().is_ok()
     };
     name.ends_with("_SERVICE_HOST")
         || name.contains("_SERVICE_PORT")
         || name
             .split_once("_PORT_")
-            .is_some_and(|(_, rest)| port(rest))
+            .is_some_and(|(_, rest)| is_port(rest))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use config::{Map, Value};
+use config::{Map, Value, ValueKind};
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -15,12 +15,29 @@ use super::reader::{FromValue, Section, origin};
 /// The names of librdkafka's properties, for suggestions only; librdkafka decides what is one.
 const PROPERTY_NAMES: &str = include_str!("librdkafka_properties.txt");
 
-/// Names that librdkafka has for properties which miffy's defaults set by another name.
-const ALIASES: [(&str, &str); 4] = [
-    ("metadata.broker.list", "bootstrap.servers"),
-    ("request.required.acks", "acks"),
-    ("compression.codec", "compression.type"),
+/// The table's name.
+pub(super) const TABLE: &str = "kafka";
+
+/// The properties that librdkafka knows by two names.
+const ALIASES: [(&str, &str); 12] = [
+    ("acks", "request.required.acks"),
+    ("bootstrap.servers", "metadata.broker.list"),
+    ("compression.type", "compression.codec"),
     ("delivery.timeout.ms", "message.timeout.ms"),
+    ("enable.auto.commit", "auto.commit.enable"),
+    ("linger.ms", "queue.buffering.max.ms"),
+    ("max.in.flight", "max.in.flight.requests.per.connection"),
+    ("max.partition.fetch.bytes", "fetch.message.max.bytes"),
+    ("retries", "message.send.max.retries"),
+    ("sasl.mechanism", "sasl.mechanisms"),
+    (
+        "sasl.oauthbearer.client.credentials.client.id",
+        "sasl.oauthbearer.client.id",
+    ),
+    (
+        "sasl.oauthbearer.client.credentials.client.secret",
+        "sasl.oauthbearer.client.secret",
+    ),
 ];
 
 /// Properties that would break delivery, and why they are left out.
@@ -33,7 +50,10 @@ const WITHOUT_EFFECT: [(&str, &str); 2] = [
 ];
 
 pub(super) const IDEMPOTENCE: &str = "enable.idempotence";
-const BROKERS: &str = "bootstrap.servers";
+const BROKERS: [&str; 2] = ["bootstrap.servers", "metadata.broker.list"];
+
+/// librdkafka's mock cluster instead of brokers.
+const MOCK: &str = "test.mock.num.brokers";
 
 /// Where differences are published and how. The properties are accepted by librdkafka.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +62,8 @@ pub struct Kafka {
     pub topic: String,
     /// librdkafka's properties by name.
     pub properties: BTreeMap<String, String>,
+    /// Whether idempotence, which was not asked for, had to give way to other properties.
+    pub idempotence_was_turned_off: bool,
 }
 
 impl Kafka {
@@ -51,16 +73,29 @@ impl Kafka {
         client_config(&self.properties)
     }
 
-    /// The largest record in bytes, key included, that librdkafka takes.
+    /// The largest record in bytes, key included, that librdkafka takes and has room for.
     #[must_use]
     pub fn max_message_bytes(&self) -> usize {
-        // librdkafka's default for message.max.bytes
-        const DEFAULT: usize = 1_000_000;
-        self.properties
-            .get("message.max.bytes")
-            .and_then(|bytes| bytes.parse().ok())
-            .unwrap_or(DEFAULT)
+        let number = |name, default| {
+            let given = self.properties.get(name);
+            given
+                .and_then(|number| number.parse().ok())
+                .unwrap_or(default)
+        };
+        // The numbers are librdkafka's defaults.
+        let message: usize = number("message.max.bytes", 1_000_000);
+        let queue: usize = number("queue.buffering.max.kbytes", 1_048_576);
+        message.min(queue.saturating_mul(1024))
     }
+}
+
+/// The other name of a property, if it has one.
+pub(super) fn aliases(name: &str) -> impl Iterator<Item = &'static str> {
+    ALIASES.into_iter().filter_map(move |(a, b)| match name {
+        name if name == a => Some(b),
+        name if name == b => Some(a),
+        _ => None,
+    })
 }
 
 /// Whether librdkafka knows a property of this name.
@@ -93,7 +128,6 @@ pub(super) fn read(mut section: Section<'_>, warnings: &mut Vec<String>) -> Opti
         legal
     });
     let mut given = section.take_rest();
-    settle_aliases(&mut given, &section);
     for (name, reason) in WITHOUT_EFFECT {
         if given.shift_remove(name).is_some() {
             warnings.push(format!("kafka.\"{name}\" has no effect: {reason}"));
@@ -102,12 +136,17 @@ pub(super) fn read(mut section: Section<'_>, warnings: &mut Vec<String>) -> Opti
     let idempotence_is_default = given
         .get(IDEMPOTENCE)
         .is_some_and(|value| value.origin().is_none());
-    let properties = checked_one_by_one(given, &section)?;
-    let properties = checked_as_a_whole(properties, idempotence_is_default, &section, warnings)?;
-    Some(Kafka {
+    let properties = checked_one_by_one(given, &section);
+    let brokers_are_right = properties
+        .as_ref()
+        .is_some_and(|properties| check_brokers(properties, &section));
+    let mut kafka = Kafka {
         topic: topic?,
-        properties,
-    })
+        properties: properties?,
+        idempotence_was_turned_off: false,
+    };
+    let right = check_as_a_whole(&mut kafka, idempotence_is_default, &section, warnings);
+    (right && brokers_are_right).then_some(kafka)
 }
 
 /// Kafka's own rule: what can be a directory's name.
@@ -120,20 +159,49 @@ fn is_legal_topic(topic: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
-/// Lets a property given under its other name replace the default. Both given is an error, because
-/// librdkafka would take whichever comes last.
-fn settle_aliases(given: &mut Map<String, Value>, section: &Section<'_>) {
-    for (alias, name) in ALIASES {
-        if given.contains_key(alias)
-            && let Some(value) = given.shift_remove(name)
-            && value.origin().is_some()
-        {
-            section.problem(
-                alias,
-                format!("is the same property as \"{name}\"; set one"),
-            );
+/// Whether there is a broker to connect to; librdkafka would pass over what it can't read.
+fn check_brokers(properties: &BTreeMap<String, String>, section: &Section<'_>) -> bool {
+    if properties.contains_key(MOCK) {
+        return true;
+    }
+    let listed = BROKERS
+        .iter()
+        .find_map(|name| Some((*name, properties.get(*name)?)));
+    let Some((name, list)) = listed else {
+        section.problem(BROKERS[0], "is missing");
+        return false;
+    };
+    let brokers = list
+        .split(',')
+        .map(str::trim)
+        .filter(|broker| !broker.is_empty());
+    let brokers: Vec<&str> = brokers.collect();
+    if brokers.is_empty() {
+        section.problem(name, "names no broker");
+    }
+    let mut right = !brokers.is_empty();
+    for broker in brokers {
+        if !is_broker(broker) {
+            let message = format!("\"{broker}\" is no broker: host, or host:port, 1 to 65535");
+            section.problem(name, message);
+            right = false;
         }
     }
+    right
+}
+
+/// `host`, `host:port`, `[ip]:port`, perhaps with a protocol of Kafka's before it.
+fn is_broker(broker: &str) -> bool {
+    const PROTOCOLS: [&str; 4] = ["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"];
+    let (protocol, address) = broker.split_once("://").unwrap_or(("plaintext", broker));
+    let (host, port) = match address.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (address, None),
+    };
+    PROTOCOLS.contains(&protocol.to_lowercase().as_str())
+        && !host.is_empty()
+        && !host.contains(['/', ' '])
+        && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 /// Has librdkafka check each property by itself.
@@ -145,10 +213,17 @@ fn checked_one_by_one(
     let mut all_right = true;
     for (name, value) in given {
         let origin = origin(&value);
+        if matches!(value.kind, ValueKind::Table(_)) {
+            let message = "is a table; a name with a dot in it has to be quoted, \
+                           as in \"bootstrap.servers\"";
+            section.problem(&name, format!("{message}{origin}"));
+            all_right = false;
+            continue;
+        }
         let checked = String::from_value(value).and_then(|value| {
             check_property(&name, &value).map_err(|error| match error {
                 PropertyError::Unknown => {
-                    let nearest = did_you_mean(&name, PROPERTY_NAMES.lines().chain(["topic"]));
+                    let nearest = did_you_mean("", &name, PROPERTY_NAMES.lines().chain(["topic"]));
                     format!("unknown librdkafka property{origin}{nearest}")
                 }
                 PropertyError::Invalid(reason) if is_secret(&name) => format!("{reason}{origin}"),
@@ -170,36 +245,43 @@ fn checked_one_by_one(
 }
 
 /// Has librdkafka check the properties together, as a producer's, without connecting anywhere.
-fn checked_as_a_whole(
-    mut properties: BTreeMap<String, String>,
+fn check_as_a_whole(
+    kafka: &mut Kafka,
     idempotence_is_default: bool,
     section: &Section<'_>,
     warnings: &mut Vec<String>,
-) -> Option<BTreeMap<String, String>> {
-    let Err(error) = create_offline(&properties) else {
-        return Some(properties);
+) -> bool {
+    let Err(mut error) = create_offline(&kafka.properties) else {
+        return true;
     };
     if idempotence_is_default {
-        properties.insert(IDEMPOTENCE.to_owned(), "false".to_owned());
-        if create_offline(&properties).is_ok() {
-            warnings.push(format!(
-                "kafka.\"{IDEMPOTENCE}\" is turned off, because other properties rule it out: {error}"
-            ));
-            return Some(properties);
+        let off = "false".to_owned();
+        kafka.properties.insert(IDEMPOTENCE.to_owned(), off);
+        match create_offline(&kafka.properties) {
+            Ok(()) => {
+                warnings.push(format!(
+                    "kafka.\"{IDEMPOTENCE}\" is turned off, because other properties rule it out: \
+                     {error}"
+                ));
+                kafka.idempotence_was_turned_off = true;
+                return true;
+            }
+            Err(other) => error = other,
         }
     }
-    section.problem(
-        BROKERS,
-        format!("librdkafka refuses the properties: {error}"),
-    );
-    None
+    // It often begins with the property that it is about.
+    let named = error.split(['`', ' ', ':']).find(|word| is_property(word));
+    let message = format!("librdkafka refuses the properties: {error}");
+    section.problem(named.unwrap_or("the properties"), message);
+    false
 }
 
 /// Creates a producer that knows no broker, and drops it.
 fn create_offline(properties: &BTreeMap<String, String>) -> Result<(), String> {
     let mut config = client_config(properties);
-    config.remove(BROKERS);
-    config.remove("metadata.broker.list");
+    for name in BROKERS {
+        config.remove(name);
+    }
     let created: KafkaResult<BaseProducer<Quiet>> =
         BaseProducer::from_config_and_context(&config, Quiet);
     match created {

@@ -9,6 +9,7 @@
 //! - `effective`: the configuration in effect as text, secrets masked
 //! - `environment`: variables to keys
 //! - `kafka`: the topic, and librdkafka's properties
+//! - `layer`: one layer, and how it goes over those before it
 //! - `problem`: what is wrong, all of it
 //! - `reader`: reads tables key by key, noting every error
 //! - `route`: experiments' routes
@@ -17,6 +18,7 @@ mod base_url;
 mod effective;
 mod environment;
 mod kafka;
+mod layer;
 mod problem;
 mod reader;
 mod route;
@@ -27,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use config::{Config, FileFormat, Format as _, Map, Value, ValueKind};
+use config::{Config, Value, ValueKind};
 
 pub use base_url::BaseUrl;
 pub use environment::{CONFIG_FILE_VARIABLE, Environment};
@@ -36,6 +38,7 @@ pub use problem::{Problem, Problems};
 pub use route::{Methods, Route};
 
 use crate::telemetry::LogFormat;
+use layer::Layer;
 use reader::{FromValue, Limit, Section};
 
 /// The first layer, with the meaning, unit and default of every key.
@@ -149,33 +152,38 @@ pub enum Source {
 ///
 /// Every problem of the configuration, each with its key.
 pub fn load(source: &Source, environment: &Environment) -> Result<Loaded, Problems> {
-    let problems = RefCell::new(Problems::default());
-    let defaults = config::File::from_str(DEFAULTS, FileFormat::Toml);
-    let keys = scalar_keys();
-    let layer = environment.resolve(&keys, &mut problems.borrow_mut());
+    let mut problems = Problems::default();
+    let defaults = Layer::parse(None, DEFAULTS).expect("the compiled-in defaults are TOML");
+    let (variables, ignored) = environment.resolve(&scalar_keys(), &mut problems);
     let mut warnings = Vec::new();
-    if !layer.ignored.is_empty() {
+    if !ignored.is_empty() {
         warnings.push(format!(
             "ignored from the environment, being neither keys nor librdkafka properties: {}",
-            layer.ignored.join(", ")
+            ignored.join(", ")
         ));
     }
-    let builder = Config::builder().add_source(defaults);
-    let builder = match source {
-        Source::Text(text) => builder.add_source(Text(text.clone())),
-        Source::Files { named } => match file(named.as_deref(), environment) {
-            Some(path) => builder.add_source(config::File::new(&path, FileFormat::Toml)),
-            None => builder,
-        },
-    };
-    let merged = match builder.add_source(layer).build() {
-        Ok(merged) => merged.cache,
-        Err(error) => {
-            let mut problems = problems.into_inner();
-            problems.add("the configuration file", error.to_string());
+    let file = match file(source, environment) {
+        Ok(layer) => layer,
+        Err((name, message)) => {
+            problems.add(name, message);
             return Err(problems);
         }
     };
+    for layer in [&file, &variables] {
+        layer.check_aliases(&mut problems);
+    }
+    let builder = Config::builder()
+        .add_source(defaults)
+        .add_source(file)
+        .add_source(variables);
+    let merged = match builder.build() {
+        Ok(merged) => merged.cache,
+        Err(error) => {
+            problems.add("the configuration", error.to_string());
+            return Err(problems);
+        }
+    };
+    let problems = RefCell::new(problems);
     let settings = read(merged.clone(), &problems, &mut warnings);
     let problems = problems.into_inner();
     match settings {
@@ -191,33 +199,36 @@ pub fn load(source: &Source, environment: &Environment) -> Result<Loaded, Proble
     }
 }
 
-/// TOML that stands for a file. Unlike the defaults', its values have an origin.
-#[derive(Debug, Clone)]
-struct Text(String);
-
-impl config::Source for Text {
-    fn clone_into_box(&self) -> Box<dyn config::Source + Send + Sync> {
-        Box::new(self.clone())
-    }
-
-    fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
-        let origin = "the given configuration".to_owned();
-        FileFormat::Toml
-            .parse(Some(&origin), &self.0)
-            .map_err(config::ConfigError::Foreign)
-    }
-}
-
-/// The file to read. One that is named has to be there; the default one need not.
-fn file(named: Option<&Path>, environment: &Environment) -> Option<String> {
-    named
-        .map(|path| path.to_string_lossy().into_owned())
-        .or_else(|| environment.config_file().map(str::to_owned))
-        .or_else(|| {
-            Path::new(DEFAULT_FILE)
-                .exists()
-                .then(|| DEFAULT_FILE.to_owned())
-        })
+/// The second layer; or else its file's name, and what is wrong with it. A file that is named has to be
+/// there, with `.toml` behind the name if not without; the default one need not.
+fn file(source: &Source, environment: &Environment) -> Result<Layer, (String, String)> {
+    let named = match source {
+        Source::Text(text) => {
+            let origin = "the given configuration";
+            let layer = Layer::parse(Some(origin), text);
+            return layer.map_err(|message| (origin.to_owned(), message));
+        }
+        Source::Files { named } => named.clone(),
+    };
+    let named = named.or_else(|| environment.config_file().map(PathBuf::from));
+    let path = match named {
+        Some(path) if !path.exists() => {
+            let mut with_ending = path.clone().into_os_string();
+            with_ending.push(".toml");
+            Some(PathBuf::from(with_ending))
+                .filter(|other| other.exists())
+                .unwrap_or(path)
+        }
+        Some(path) => path,
+        None if Path::new(DEFAULT_FILE).exists() => PathBuf::from(DEFAULT_FILE),
+        None => return Ok(Layer::default()),
+    };
+    let name = path.to_string_lossy().into_owned();
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| (name.clone(), format!("can't be read: {error}")))?;
+    // Editors of some systems put a byte order mark first.
+    let text = text.trim_start_matches('\u{feff}');
+    Layer::parse(Some(&name), text).map_err(|message| (name, message))
 }
 
 /// The paths of all keys that hold a single value, as the defaults show them.
@@ -233,12 +244,11 @@ fn scalar_keys() -> Vec<Vec<String>> {
             _ => keys.push(path.to_vec()),
         }
     }
-    let defaults = Config::builder()
-        .add_source(config::File::from_str(DEFAULTS, FileFormat::Toml))
-        .build()
-        .expect("the compiled-in defaults are TOML, as a test shows");
+    let defaults = Layer::parse(None, DEFAULTS).expect("the compiled-in defaults are TOML");
+    let defaults = Config::builder().add_source(defaults).build();
+    let defaults = defaults.expect("a parsed layer can be merged").cache;
     let mut keys = Vec::new();
-    walk(&defaults.cache, &[], &mut keys);
+    walk(&defaults, &[], &mut keys);
     keys
 }
 
@@ -251,6 +261,9 @@ fn read(
     let mut root = Section::new(String::new(), merged, problems);
     let listen = listen(&mut root, "address", "port");
     let management_listen = self::listen(&mut root, "management_address", "management_port");
+    if listen.is_some() && listen == management_listen && listen.is_some_and(|it| it.port() > 0) {
+        root.problem("management_port", "is the same as port");
+    }
     let logging = root.take("logging");
     let shutdown_timeout = root.take("shutdown_timeout");
     let reference: Option<BaseUrl> = root.take("reference");

@@ -46,16 +46,21 @@ impl fmt::Display for Problems {
     }
 }
 
-/// "; did you mean `x`?" for the name among `known` that is nearest to `name`, or nothing.
-pub(super) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+/// "; did you mean `x`?" for the name among `known` that is nearest to `name`, `prefix` before it; or
+/// nothing.
+pub(super) fn did_you_mean<'a>(
+    prefix: &str,
+    name: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> String {
     // Below this similarity (0 to 1) a suggestion misleads more than it helps.
-    const NEAR: f64 = 0.75;
+    const NEAR: f64 = 0.8;
     known
         .into_iter()
         .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
         .filter(|(similarity, _)| *similarity >= NEAR)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map_or_else(String::new, |(_, nearest)| {
-            format!("; did you mean `{nearest}`?")
+            format!("; did you mean `{prefix}{nearest}`?")
         })
 }

@@ -91,7 +91,7 @@ impl<'p> Section<'p> {
             let message = format!(
                 "unknown key{}{}",
                 origin(value),
-                did_you_mean(key, self.taken.iter().copied())
+                did_you_mean("", key, self.taken.iter().copied())
             );
             self.problem(key, message);
         }
@@ -156,12 +156,15 @@ impl FromValue for u16 {
     }
 }
 
+/// The largest number of things at a time that can be asked for; more would not fit into any memory.
+const MAX_NUMBER: usize = 100_000_000;
+
 impl FromValue for usize {
     fn from_value(value: Value) -> Result<Self, String> {
-        let expected = "a whole number above 0";
+        let expected = "a whole number from 1 to 100000000";
         let text = text(value, expected)?;
         match text.parse() {
-            Ok(number) if number > 0 => Ok(number),
+            Ok(number) if (1..=MAX_NUMBER).contains(&number) => Ok(number),
             _ => Err(format!("\"{text}\" is not {expected}")),
         }
     }
@@ -176,12 +179,16 @@ impl FromValue for std::net::IpAddr {
     }
 }
 
+/// The longest duration that can be asked for: a year. Sums of it and the time stay within the clock.
+const MAX_DURATION: Duration = Duration::from_hours(365 * 24);
+
 impl FromValue for Duration {
     fn from_value(value: Value) -> Result<Self, String> {
-        let expected = "a duration above 0 with its unit, such as \"500ms\" or \"30s\"";
+        let expected =
+            "a duration with its unit, such as \"500ms\" or \"30s\", above 0 and up to a year";
         let text = text(value, expected)?;
         match humantime::parse_duration(&text) {
-            Ok(duration) if !duration.is_zero() => Ok(duration),
+            Ok(duration) if !duration.is_zero() && duration <= MAX_DURATION => Ok(duration),
             _ => Err(format!("\"{text}\" is not {expected}")),
         }
     }

@@ -98,6 +98,10 @@ impl Seen {
     fn admits_path(&mut self, path: &str, section: &Section<'_>) -> bool {
         let message = if !path.starts_with('/') {
             format!("\"{path}\" does not start with \"/\"")
+        } else if let Some(c) = path.chars().find(|c| never_in_a_path(*c)) {
+            format!("\"{path}\" has {c:?} in it, which no request's path can have")
+        } else if let Some(name) = repeated_parameter(path) {
+            format!("\"{path}\" has two parameters \"{name}\"")
         } else if let Some(segment) = old_syntax(path) {
             format!(
                 "\"{path}\": write a parameter as \"{{id}}\" and the rest as \"{{*rest}}\", not \"{segment}\""
@@ -128,6 +132,23 @@ impl Seen {
 fn old_syntax(path: &str) -> Option<&str> {
     path.split('/')
         .find(|segment| segment.starts_with([':', '*']))
+}
+
+/// Whether a character can't be in a request's path as it is sent (RFC 3986 §3.3).
+fn never_in_a_path(c: char) -> bool {
+    matches!(c, '?' | '#' | ' ') || c.is_control()
+}
+
+/// A parameter's name that stands in the pattern twice.
+fn repeated_parameter(path: &str) -> Option<&str> {
+    let mut seen = Vec::new();
+    path.split('{')
+        .filter_map(|part| Some(part.split_once('}')?.0.trim_start_matches('*')))
+        .find(|name| {
+            let repeated = seen.contains(name);
+            seen.push(*name);
+            repeated
+        })
 }
 
 impl FromValue for Methods {

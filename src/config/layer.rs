@@ -1,0 +1,115 @@
+//! One layer of the configuration, and how it goes over those before it.
+//!
+//! Tables are merged key by key, everything else is replaced. librdkafka knows some of its properties by
+//! two names; whichever a layer uses replaces both of the layers before.
+
+use std::ops::Range;
+
+use config::{ConfigError, FileFormat, Format as _, Map, Source, Value, ValueKind};
+
+use super::kafka;
+use super::problem::Problems;
+
+/// Values in the shape of the configuration.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Layer {
+    values: Map<String, Value>,
+}
+
+impl Layer {
+    /// The layer that a TOML text is. Its values say that they come from `origin`, if it has one.
+    pub(super) fn parse(origin: Option<&str>, text: &str) -> Result<Self, String> {
+        let origin = origin.map(str::to_owned);
+        match FileFormat::Toml.parse(origin.as_ref(), text) {
+            Ok(values) => Ok(Self { values }),
+            Err(error) => Err(match error.downcast_ref::<toml::de::Error>() {
+                // Its own form would show the line, and with it perhaps a password.
+                Some(error) => format!("{}{}", error.message(), position(text, error.span())),
+                None => "not TOML".to_owned(),
+            }),
+        }
+    }
+
+    /// Sets the key at `path`.
+    pub(super) fn set(&mut self, path: &[String], value: Value) {
+        let mut values = &mut self.values;
+        let [sections @ .., key] = path else { return };
+        for section in sections {
+            let table = values
+                .entry(section.clone())
+                .or_insert_with(|| Value::new(None, Map::<String, Value>::new()));
+            let ValueKind::Table(table) = &mut table.kind else {
+                return;
+            };
+            values = table;
+        }
+        values.insert(key.clone(), value);
+    }
+
+    /// Notes properties that are given by both of their names.
+    pub(super) fn check_aliases(&self, problems: &mut Problems) {
+        let Some(Value {
+            kind: ValueKind::Table(properties),
+            ..
+        }) = self.values.get(kafka::TABLE)
+        else {
+            return;
+        };
+        for name in properties.keys() {
+            for alias in kafka::aliases(name).filter(|alias| properties.contains_key(*alias)) {
+                let key = format!("{}.\"{name}\"", kafka::TABLE);
+                problems.add(key, format!("is the same property as \"{alias}\"; set one"));
+            }
+        }
+    }
+}
+
+/// " at line 3, column 7", if it is known where.
+fn position(text: &str, span: Option<Range<usize>>) -> String {
+    let Some(before) = span.and_then(|span| text.get(..span.start)) else {
+        return String::new();
+    };
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    format!(" at line {line}, column {column}")
+}
+
+impl Source for Layer {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
+        Ok(self.values.clone())
+    }
+
+    /// Key by key. By default, top-level keys would be taken for paths such as `kafka.topic` and
+    /// `routes[1]`.
+    fn collect_to(&self, cache: &mut Value) -> Result<(), ConfigError> {
+        if let ValueKind::Table(merged) = &mut cache.kind {
+            merge(merged, &self.values, false);
+        }
+        Ok(())
+    }
+}
+
+fn merge(merged: &mut Map<String, Value>, layer: &Map<String, Value>, is_kafka: bool) {
+    for (key, value) in layer {
+        if is_kafka {
+            for alias in kafka::aliases(key) {
+                merged.shift_remove(alias);
+            }
+        }
+        match (
+            merged.get_mut(key).map(|value| &mut value.kind),
+            &value.kind,
+        ) {
+            (Some(ValueKind::Table(merged)), ValueKind::Table(layer)) => {
+                merge(merged, layer, key == kafka::TABLE);
+            }
+            _ => {
+                merged.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
