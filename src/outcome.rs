@@ -64,7 +64,7 @@ pub enum Skip {
     InFlight,
     /// Its body is over the bound of captured bodies.
     RequestTooLarge,
-    /// The reference answered without reading the request's body to its end.
+    /// Its body was not read to its end, because the reference had answered or failed before.
     RequestUnread,
     /// The client went away before it had the answer.
     ClientGone,

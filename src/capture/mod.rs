@@ -15,6 +15,7 @@ mod budget;
 mod tee;
 
 use std::sync::Arc;
+use std::task::Context;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -182,6 +183,10 @@ pub struct ReferenceAnswer {
 }
 
 impl Sink for ReferenceAnswer {
+    fn is_wanted(&mut self, cx: &mut Context<'_>) -> bool {
+        self.slot.sender.poll_closed(cx).is_pending()
+    }
+
     fn accept(self, body: Captured) {
         let elapsed = self.slot.started.elapsed();
         self.slot.end(match body.end {
@@ -239,6 +244,10 @@ pub struct Upload<B>(Option<oneshot::Receiver<Remainder<B, RequestCopy>>>);
 pub struct RequestCopy(oneshot::Sender<Captured>);
 
 impl Sink for RequestCopy {
+    fn is_wanted(&mut self, cx: &mut Context<'_>) -> bool {
+        self.0.poll_closed(cx).is_pending()
+    }
+
     fn accept(self, captured: Captured) {
         let _given_up = self.0.send(captured);
     }

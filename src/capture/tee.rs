@@ -24,6 +24,10 @@ pub trait Sink: Unpin {
     /// Takes the copy.
     fn accept(self, captured: Captured);
 
+    /// Whether anybody still waits for the copy; if not, what there is of it is dropped. Wakes the task
+    /// of `cx` when that changes.
+    fn is_wanted(&mut self, cx: &mut Context<'_>) -> bool;
+
     /// Whether a copy that was given up is to be had at once, not at the body's end.
     fn in_a_hurry(&self) -> bool {
         false
@@ -76,6 +80,16 @@ impl<B: Body<Data = Bytes> + Unpin, S: Sink> Tee<B, S> {
 }
 
 impl<B: Body + Unpin, S: Sink> Tee<B, S> {
+    fn copy(&mut self, data: &[u8]) {
+        let Some(copy) = &mut self.copy else {
+            return;
+        };
+        copy.recorder.push(data);
+        if copy.recorder.is_over() && copy.sink.in_a_hurry() {
+            self.finish(BodyEnd::Cut);
+        }
+    }
+
     fn finish(&mut self, end: BodyEnd) {
         if let Some(Copying { recorder, sink }) = self.copy.take() {
             sink.accept(recorder.finish(end));
@@ -110,17 +124,25 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        if self
+            .copy
+            .as_mut()
+            .is_some_and(|copy| !copy.sink.is_wanted(cx))
+        {
+            self.copy = None;
+        }
         let Some(inner) = &mut self.inner else {
             return Poll::Ready(None);
         };
         let frame = std::task::ready!(Pin::new(inner).poll_frame(cx));
         match &frame {
             Some(Ok(frame)) => {
-                if let (Some(data), Some(copy)) = (frame.data_ref(), &mut self.copy) {
-                    copy.recorder.push(data);
-                    if copy.recorder.is_over() && copy.sink.in_a_hurry() {
-                        self.finish(BodyEnd::Cut);
-                    }
+                if let Some(data) = frame.data_ref() {
+                    self.copy(data);
+                }
+                if frame.is_trailers() {
+                    // Nothing comes after them, and nobody asks again.
+                    self.finish(BodyEnd::Complete);
                 }
                 self.finish_at_end();
             }

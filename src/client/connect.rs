@@ -17,6 +17,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower_service::Service;
 
+use super::resolve::Resolver;
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Whether backends are reached over TLS, which takes the platform's certificates.
@@ -31,7 +33,7 @@ pub enum Tls {
 /// Opens connections, each within a limit of time.
 #[derive(Debug, Clone)]
 pub(super) struct Connector {
-    inner: HttpsConnector<HttpConnector>,
+    inner: HttpsConnector<HttpConnector<Resolver>>,
     limit: Duration,
 }
 
@@ -42,7 +44,7 @@ pub(super) struct ConnectTimedOut(Duration);
 
 impl Connector {
     pub(super) fn new(limit: Duration, tls: Tls) -> Result<Self, rustls::Error> {
-        let mut http = HttpConnector::new();
+        let mut http = HttpConnector::new_with_resolver(Resolver::new());
         http.set_nodelay(true);
         http.enforce_http(false);
         let provider = ring::default_provider();
@@ -81,7 +83,10 @@ impl Service<Uri> for Connector {
             let stream = timeout(limit, connecting)
                 .await
                 .map_err(|_elapsed| ConnectTimedOut(limit))??;
-            Ok(BackendStream(stream))
+            Ok(BackendStream {
+                inner: stream,
+                is_deaf: false,
+            })
         })
     }
 }
@@ -109,13 +114,45 @@ impl Used {
     }
 }
 
-/// A connection that knows whether it was [`Used`].
+/// A connection that knows whether it was [`Used`], and that lets a backend answer and hang up before it
+/// was told everything.
+///
+/// A backend may refuse an upload by its head, and close. Writing on then fails, while its answer is
+/// there to be read (RFC 9112 §9.6). Since hyper would give up on the first error, what can't be written
+/// any more counts as written: reading tells how it ends.
 #[derive(Debug)]
-pub(super) struct BackendStream(MaybeHttpsStream<TokioIo<TcpStream>>);
+pub(super) struct BackendStream {
+    inner: MaybeHttpsStream<TokioIo<TcpStream>>,
+    is_deaf: bool,
+}
+
+impl BackendStream {
+    fn written(
+        &mut self,
+        written: Poll<io::Result<usize>>,
+        length: usize,
+    ) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Err(error)) if has_hung_up(&error) => {
+                self.is_deaf = true;
+                Poll::Ready(Ok(length))
+            }
+            written => written,
+        }
+    }
+}
+
+/// Whether writing failed because the other side has closed its connection.
+fn has_hung_up(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+    )
+}
 
 impl Connection for BackendStream {
     fn connected(&self) -> Connected {
-        self.0.connected().extra(Used::default())
+        self.inner.connected().extra(Used::default())
     }
 }
 
@@ -125,7 +162,7 @@ impl Read for BackendStream {
         cx: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
+        Pin::new(&mut self.inner).poll_read(cx, buffer)
     }
 }
 
@@ -135,19 +172,26 @@ impl Write for BackendStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        if self.is_deaf {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        self.written(written, bytes.len())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        match Pin::new(&mut self.inner).poll_flush(cx) {
+            Poll::Ready(Err(error)) if self.is_deaf || has_hung_up(&error) => Poll::Ready(Ok(())),
+            flushed => flushed,
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.inner.is_write_vectored()
     }
 
     fn poll_write_vectored(
@@ -155,6 +199,11 @@ impl Write for BackendStream {
         cx: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, buffers)
+        let length = buffers.iter().map(|buffer| buffer.len()).sum();
+        if self.is_deaf {
+            return Poll::Ready(Ok(length));
+        }
+        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, buffers);
+        self.written(written, length)
     }
 }

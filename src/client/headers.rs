@@ -1,9 +1,10 @@
 //! Which headers travel on, and which end here.
 
 use http::header::{
-    CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TE,
+    TRANSFER_ENCODING, UPGRADE,
 };
-use http::request;
+use http::{Version, request};
 
 /// Tells a backend the part it plays.
 pub static ROLE_HEADER: HeaderName = HeaderName::from_static("x-shadow-test-role");
@@ -30,18 +31,42 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     headers.remove(&KEEP_ALIVE);
     headers.remove(&PROXY_CONNECTION);
     headers.remove(TE);
-    headers.remove(TRANSFER_ENCODING);
+    if headers.remove(TRANSFER_ENCODING).is_some() {
+        // It is overridden by the other one, and must not go on (RFC 9112 §6.3).
+        headers.remove(CONTENT_LENGTH);
+    }
     headers.remove(UPGRADE);
 }
 
-/// Makes a received request's headers those to send on: hop-by-hop headers end here, and a target that
-/// names its host outranks `Host` (RFC 9112 §3.2.2; HTTP/2 sends nothing else, RFC 9113 §8.3.1).
+/// Makes a received request's headers those to send on: hop-by-hop headers end here, a target that names
+/// its host outranks `Host` (RFC 9112 §3.2.2; HTTP/2 sends nothing else, RFC 9113 §8.3.1), and cookies
+/// that HTTP/2 sent apart come together (RFC 9113 §8.2.3).
 pub fn make_end_to_end(head: &mut request::Parts) {
     strip_hop_by_hop(&mut head.headers);
-    if let Some(authority) = head.uri.authority()
-        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    if let Some(authority) = head.uri.authority() {
+        let authority = authority.as_str();
+        let host = authority
+            .rsplit_once('@')
+            .map_or(authority, |(_, host)| host);
+        if let Ok(host) = HeaderValue::from_str(host) {
+            head.headers.insert(HOST, host);
+        }
+    }
+    if head.version == Version::HTTP_2 {
+        join_cookies(&mut head.headers);
+    }
+}
+
+fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<&[u8]> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if crumbs.len() > 1
+        && let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
     {
-        head.headers.insert(HOST, host);
+        headers.insert(COOKIE, cookie);
     }
 }
 
@@ -82,9 +107,31 @@ mod tests {
 
     #[test]
     fn the_targets_host_outranks_the_header() {
-        let request = http::Request::get("http://target/x").header(HOST, "header");
+        let request = http::Request::get("http://user:pass@target:1/x").header(HOST, "header");
         let (mut head, ()) = request.body(()).expect("a request").into_parts();
         make_end_to_end(&mut head);
-        assert_eq!(head.headers[HOST], "target");
+        assert_eq!(head.headers[HOST], "target:1");
+    }
+
+    #[test]
+    fn only_http2_has_its_cookies_joined() {
+        for (version, cookies) in [
+            (Version::HTTP_2, &["a=1; b=2"][..]),
+            (Version::HTTP_11, &["a=1", "b=2"]),
+        ] {
+            let request = http::Request::get("/").version(version);
+            let request = request.header(COOKIE, "a=1").header(COOKIE, "b=2");
+            let (mut head, ()) = request.body(()).expect("a request").into_parts();
+            make_end_to_end(&mut head);
+            let left: Vec<_> = head.headers.get_all(COOKIE).iter().collect();
+            assert_eq!(left, cookies);
+        }
+    }
+
+    #[test]
+    fn a_length_that_is_overridden_does_not_go_on() {
+        let mut headers = headers(&[("transfer-encoding", "chunked"), ("content-length", "3")]);
+        strip_hop_by_hop(&mut headers);
+        assert!(headers.is_empty());
     }
 }

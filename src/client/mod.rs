@@ -7,20 +7,24 @@
 //! # Layout
 //!
 //! - `connect`: TCP and TLS within a limit of time
+//! - `error`: why no answer came
 //! - `headers`: what travels on, and what ends here
+//! - `resolve`: names to addresses
 //! - `unmeasured`: bodies whose size only their headers tell
 
 mod connect;
+mod error;
 mod headers;
+mod resolve;
 mod unmeasured;
 
 use std::error::Error as StdError;
-use std::io::ErrorKind;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Request, Response, Version, request};
+use http::{Request, Response, Version, request};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{Client as Pooled, Error as ClientError};
@@ -28,18 +32,21 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::timeout;
 
 pub use connect::Tls;
+pub use error::Error;
 pub use headers::{ROLE_HEADER, make_end_to_end, strip_hop_by_hop};
 pub use unmeasured::Unmeasured;
 
 use crate::config::BaseUrl;
 use crate::experiment::Role;
-use crate::outcome::{Cause, Failure, Stage};
-use connect::{ConnectTimedOut, Connector, Used};
+use connect::{Connector, Used};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// How long a connection may be idle before it is closed.
 const IDLE: Duration = Duration::from_secs(30);
+
+/// How often a request is sent at most.
+const MAX_ATTEMPTS: u32 = 8;
 
 /// What one client may take its time for.
 #[derive(Debug, Clone, Copy)]
@@ -61,15 +68,6 @@ pub trait Replay: Sized {
 pub struct Client<B> {
     pooled: Pooled<Connector, B>,
     first_byte: Option<Duration>,
-}
-
-/// That no response's head came.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct Error {
-    /// What the ledger and the record call it.
-    pub failure: Failure,
-    message: String,
 }
 
 impl<B> Client<B>
@@ -97,9 +95,9 @@ where
 
     /// Sends a request whose headers are end to end, and waits for the response's head.
     ///
-    /// If a connection that has served before ends without an answer, the request is sent once more,
-    /// should its method be idempotent (RFC 9110 §9.2.2) and its body be there still: nearly always the
-    /// backend had closed an idle connection just when it was to be used again.
+    /// If a connection that has served before ends without an answer, the request is sent again, should
+    /// its method be idempotent (RFC 9110 §9.2.2) and its body be there still: nearly always the backend
+    /// had closed an idle connection just when it was to be used again, and perhaps the next one as well.
     pub async fn send(
         &self,
         base: &BaseUrl,
@@ -113,6 +111,11 @@ where
         head.version = Version::HTTP_11;
         let value = HeaderValue::from_static(role.name());
         head.headers.insert(&ROLE_HEADER, value);
+        if is_of_unknown_length(&head.headers, &body) {
+            // hyper would leave the body of a GET out.
+            let chunked = HeaderValue::from_static("chunked");
+            head.headers.insert(TRANSFER_ENCODING, chunked);
+        }
         let answer = self.ask(Request::from_parts(head, body));
         let answer = match self.first_byte {
             Some(limit) => timeout(limit, answer)
@@ -124,16 +127,30 @@ where
     }
 
     async fn ask(&self, request: Request<B>) -> Result<Response<Incoming>, ClientError> {
-        let again = again(&request);
-        let answer = match (self.pooled.request(request).await, again) {
-            (Err(error), Some(again)) if was_closed_while_idle(&error) => {
-                self.pooled.request(again).await
+        let mut next = Some(request);
+        let mut attempts = MAX_ATTEMPTS;
+        while let Some(request) = next {
+            attempts -= 1;
+            next = (attempts > 0).then(|| again(&request)).flatten();
+            match self.pooled.request(request).await {
+                Err(error) if next.is_some() && error::was_closed_while_idle(&error) => {}
+                answer => {
+                    if let Ok(answer) = &answer {
+                        Used::mark(answer.extensions());
+                    }
+                    return answer;
+                }
             }
-            (answer, _) => answer,
-        }?;
-        Used::mark(answer.extensions());
-        Ok(answer)
+        }
+        unreachable!("the last attempt has no next one, and so returns")
     }
+}
+
+/// Whether only its end will tell how long a body is.
+fn is_of_unknown_length<B: Body>(headers: &HeaderMap, body: &B) -> bool {
+    !headers.contains_key(CONTENT_LENGTH)
+        && !body.is_end_stream()
+        && body.size_hint().exact().is_none()
 }
 
 /// The same request once more, if it may be sent twice.
@@ -149,72 +166,10 @@ fn again<B: Replay>(request: &Request<B>) -> Option<Request<B>> {
     Some(again)
 }
 
-/// Whether a request failed because its connection, having served before, ended.
-fn was_closed_while_idle(error: &ClientError) -> bool {
-    let ended = |cause: &(dyn StdError + 'static)| {
-        let hyper = cause.downcast_ref::<hyper::Error>();
-        let io = cause.downcast_ref::<std::io::Error>();
-        hyper.is_some_and(|error| error.is_incomplete_message() || error.is_canceled())
-            || io.is_some_and(|error| {
-                matches!(
-                    error.kind(),
-                    ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::NotConnected
-                )
-            })
-    };
-    error.connect_info().is_some_and(Used::is_marked) && chain(error).any(ended)
-}
-
 /// The part of a request's URI that is sent on; `/` where there is none.
 #[must_use]
 pub fn target(uri: &http::Uri) -> &PathAndQuery {
     static ROOT: std::sync::LazyLock<PathAndQuery> =
         std::sync::LazyLock::new(|| PathAndQuery::from_static("/"));
     uri.path_and_query().unwrap_or(&ROOT)
-}
-
-impl Error {
-    fn uri(error: &http::Error) -> Self {
-        Self::new(Stage::Uri, Cause::Uri, error.to_string())
-    }
-
-    fn late(limit: Duration) -> Self {
-        let limit = humantime::format_duration(limit);
-        Self::new(
-            Stage::Request,
-            Cause::Timeout,
-            format!("no answer within {limit}"),
-        )
-    }
-
-    fn request(error: &ClientError) -> Self {
-        let cause = if !error.is_connect() {
-            Cause::Protocol
-        } else if chain(error).any(<dyn StdError>::is::<ConnectTimedOut>) {
-            Cause::Timeout
-        } else {
-            Cause::Connect
-        };
-        let messages: Vec<String> = chain(error).map(ToString::to_string).collect();
-        Self::new(Stage::Request, cause, messages.join(": "))
-    }
-
-    fn new(stage: Stage, cause: Cause, message: String) -> Self {
-        Self {
-            failure: Failure { stage, cause },
-            message,
-        }
-    }
-}
-
-/// An error and what caused it, outermost first.
-fn chain<'a>(
-    error: &'a (dyn StdError + 'static),
-) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    let mut next = Some(error);
-    std::iter::from_fn(move || {
-        let error = next?;
-        next = error.source();
-        Some(error)
-    })
 }

@@ -1,7 +1,7 @@
 //! What is tested: which requests belong to an experiment, and who takes part in it.
 
 use http::header::{CONNECTION, UPGRADE};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 
 use crate::config::{BaseUrl, Methods, Route};
 use crate::outcome::Skip;
@@ -121,9 +121,13 @@ impl Experiment {
 }
 
 /// Whether a request asks for its connection to become another protocol's (RFC 9110 §7.8).
+///
+/// Some clients offer `h2c` with every request, which a server need not take up; it concerns the
+/// connection alone, and RFC 9113 §3.1 has done away with it.
 #[must_use]
 pub fn asks_for_upgrade(headers: &HeaderMap) -> bool {
-    headers.contains_key(UPGRADE)
+    let is_another = |value: &HeaderValue| value != "h2c";
+    headers.get_all(UPGRADE).iter().any(is_another)
         && headers
             .get_all(CONNECTION)
             .iter()
@@ -181,5 +185,7 @@ mod tests {
         assert_eq!(experiment.admit(&Method::GET, &headers), Ok(()));
         headers.insert(CONNECTION, "keep-alive, Upgrade".parse().expect("a value"));
         assert_eq!(experiment.admit(&Method::GET, &headers), Err(Skip::Upgrade));
+        headers.insert(UPGRADE, "h2c".parse().expect("a value"));
+        assert_eq!(experiment.admit(&Method::GET, &headers), Ok(()));
     }
 }

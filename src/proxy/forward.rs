@@ -11,11 +11,11 @@ use http::{Method, StatusCode, Version};
 use http_body::Body as HttpBody;
 use http_body_util::Either;
 use tokio::time::timeout;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::access::Access;
 use super::counted::Counted;
-use super::error::{self, GatewayError};
+use super::error;
 use super::upgrade::Upgrade;
 use super::{Proxy, RoleMetrics};
 use crate::capture::{Exchange, RequestHead, reference_slot, tee_request};
@@ -23,9 +23,8 @@ use crate::client::{self, Unmeasured, make_end_to_end, strip_hop_by_hop};
 use crate::config::BaseUrl;
 use crate::experiment::{Experiment, Role};
 
-/// How long a failed request's upload may go on before the client gets its answer, so that the
-/// candidate can be asked with the whole of it, and the answer isn't lost to a connection that closes
-/// on a client still sending.
+/// How long a failed request's upload may go on after its answer, so that the candidate can be asked with
+/// the whole of it, and the answer isn't lost to a connection that closes on a client still sending.
 const LINGER: Duration = Duration::from_secs(5);
 
 /// Answers a request that matched an experiment's path.
@@ -34,6 +33,9 @@ pub(super) async fn experiment(
     experiment: Arc<Experiment>,
     request: Request,
 ) -> Response {
+    if request.method() == Method::CONNECT {
+        return error::CONNECT.response();
+    }
     if let Err(skip) = experiment.admit(request.method(), request.headers()) {
         proxy
             .mirror
@@ -61,8 +63,10 @@ pub(super) async fn experiment(
             live.answer(http::Response::from_parts(head, body))
         }
         Err(error) => {
-            slot.failed(error.failure);
-            let _late = timeout(LINGER, upload.finish()).await;
+            if let client::Error::Backend { failure, .. } = error {
+                slot.failed(failure);
+            }
+            tokio::spawn(timeout(LINGER, upload.finish()));
             live.fail(&error)
         }
     }
@@ -71,7 +75,7 @@ pub(super) async fn experiment(
 /// Answers a request that matched none.
 pub(super) async fn upstream(proxy: Arc<Proxy>, request: Request) -> Response {
     if request.method() == Method::CONNECT {
-        return error::response(StatusCode::METHOD_NOT_ALLOWED, &error::CONNECT);
+        return error::CONNECT.response();
     }
     pass(&proxy, &proxy.reference, request).await
 }
@@ -141,17 +145,20 @@ impl<'p> Live<'p> {
 
     /// miffy's own answer, since the backend gave none.
     fn fail(self, error: &client::Error) -> Response {
-        let answer = GatewayError::of(error.failure.cause);
-        let counter = match answer {
-            GatewayError::BadGateway => &self.proxy.metrics.bad_gateway,
-            GatewayError::Timeout => &self.proxy.metrics.gateway_timeout,
+        let answer = match error {
+            client::Error::RequestBody(_) => {
+                debug!(%error, "a client did not send what it announced");
+                &error::BAD_REQUEST
+            }
+            client::Error::Backend { failure, .. } => {
+                if let Some(unsaid) = self.proxy.failures.admit() {
+                    let cause = failure.cause.name();
+                    warn!(%error, cause, unsaid, "the reference gave no answer");
+                }
+                self.proxy.metrics.gateway_error(failure.cause)
+            }
         };
-        counter.increment(1);
-        self.log(answer.status());
-        if let Some(unsaid) = self.proxy.failures.admit() {
-            let cause = error.failure.cause.name();
-            warn!(%error, cause, unsaid, "the reference gave no answer");
-        }
+        self.log(answer.status);
         answer.response()
     }
 

@@ -7,7 +7,7 @@
 //!
 //! - `access`: the access log
 //! - `counted`: gauges that can't leak
-//! - `error`: what clients see when the reference fails
+//! - `error`: answers that miffy gives itself
 //! - `forward`: one request, from its head to its response's last byte
 //! - `server`: the accept loop
 //! - `upgrade`: connections that become another protocol's
@@ -35,8 +35,10 @@ use crate::capture::{Limits, Mirror, RequestTee};
 use crate::client::{Client, Replay};
 use crate::config::BaseUrl;
 use crate::experiment::{Experiment, Role};
+use crate::outcome::Cause;
 use crate::telemetry::Throttle;
 use crate::telemetry::metrics::{FIRST_BYTE, GATEWAY_ERRORS, REQUESTS, counter, of_role};
+use error::OwnAnswer;
 
 /// A request's body towards the reference.
 pub type LiveBody = RequestTee<Body>;
@@ -118,6 +120,18 @@ impl LiveMetrics {
             bad_gateway: counter(GATEWAY_ERRORS, Some(("status", "502"))),
             gateway_timeout: counter(GATEWAY_ERRORS, Some(("status", "504"))),
         }
+    }
+
+    /// The answer for a backend that failed so, counted.
+    fn gateway_error(&self, cause: Cause) -> &'static OwnAnswer {
+        let (answer, counter) = match cause {
+            Cause::Timeout => (&error::GATEWAY_TIMEOUT, &self.gateway_timeout),
+            Cause::Uri | Cause::Connect | Cause::Protocol | Cause::Body => {
+                (&error::BAD_GATEWAY, &self.bad_gateway)
+            }
+        };
+        counter.increment(1);
+        answer
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::{Instant as Deadline, timeout_at};
 use tracing::warn;
 
 use crate::capture::{Answer, BodyEnd, Failed, Limits, RequestHead, Side, collect};
-use crate::client::{Client, Replay, Unmeasured};
+use crate::client::{self, Client, Replay, Unmeasured};
 use crate::config::BaseUrl;
 use crate::experiment::Role;
 use crate::outcome::{Cause, Failure, Stage};
@@ -90,7 +90,14 @@ impl CandidateSide {
                 if let Some(unsaid) = self.failures.admit() {
                     warn!(%error, unsaid, "the candidate gave no answer");
                 }
-                error.failure
+                match error {
+                    client::Error::Backend { failure, .. } => failure,
+                    // It is all there.
+                    client::Error::RequestBody(_) => Failure {
+                        stage: Stage::Request,
+                        cause: Cause::Protocol,
+                    },
+                }
             })?;
         let first_byte = started.elapsed();
         self.metrics.first_byte.record(first_byte);

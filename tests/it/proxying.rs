@@ -136,6 +136,11 @@ async fn the_other_forms_of_targets_are_served() {
             .starts_with("HTTP/1.1 200")
     );
     assert!(
+        ask("CONNECT /x/1 HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .starts_with("HTTP/1.1 405")
+    );
+    assert!(
         ask("CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n")
             .await
             .starts_with("HTTP/1.1 405")
@@ -575,5 +580,182 @@ async fn a_connection_that_was_closed_while_idle_costs_no_idempotent_request() {
     }
     assert_eq!(seen, ["GET", "POST"]);
     assert!(arrived.try_recv().is_err(), "the POST was sent twice");
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_get_may_have_a_body_of_unknown_length() {
+    let broker = Broker::start();
+    let echo = |request: Arrived| async move { response(200, &[], request.body) };
+    let (reference, candidate) = (Backend::start(echo).await, Backend::start(echo).await);
+    let miffy = between(&reference, &candidate, &broker).await;
+    for path in BOTH_PATHS {
+        let mut stream = miffy.connect().await;
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut received = String::new();
+        within("the response", stream.read_to_string(&mut received))
+            .await
+            .unwrap();
+        assert!(received.ends_with("\r\n\r\nhello"), "{path}: {received}");
+    }
+    assert_eq!(miffy.outcomes(1).await, outcomes([("equal", 1)]));
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_framed_twice_arrives_whole() {
+    let broker = Broker::start();
+    for length in ["3", "30"] {
+        let backend = Backend::raw(move |mut stream| async move {
+            read_head(&mut stream).await;
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+            );
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        })
+        .await;
+        let miffy = between(&backend, &backend, &broker).await;
+        for path in BOTH_PATHS {
+            let response = miffy.get(path).await;
+            assert_eq!(response.headers().get("content-length"), None);
+            assert_eq!(response.text().await.unwrap(), "hello");
+        }
+        assert_eq!(miffy.outcomes(1).await, outcomes([("equal", 1)]));
+        miffy.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_with_trailers_arrives_with_them_and_is_compared() {
+    let broker = Broker::start();
+    let answer = "HTTP/1.1 200 OK\r\ntrailer: x-sum\r\ntransfer-encoding: chunked\r\n\r\n\
+                  2\r\n{}\r\n0\r\nx-sum: 1\r\n\r\n";
+    let backend = Backend::answering(answer.as_bytes()).await;
+    let miffy = between(&backend, &backend, &broker).await;
+    let mut stream = miffy.connect().await;
+    let request = "GET /x/1 HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: close, te\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut received = String::new();
+    within("the response", stream.read_to_string(&mut received))
+        .await
+        .unwrap();
+    assert_eq!(received.replace("connection: close\r\n", ""), answer);
+    assert_eq!(miffy.outcomes(1).await, outcomes([("equal", 1)]));
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reference_that_refuses_an_upload_and_hangs_up_is_heard() {
+    let broker = Broker::start();
+    let backend = Backend::answering(
+        b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+    )
+    .await;
+    let miffy = between(&backend, &backend, &broker).await;
+    for _ in 0..10 {
+        for path in BOTH_PATHS {
+            let mut stream = miffy.connect().await;
+            let head =
+                format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 4000000\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let (mut from, mut to) = stream.into_split();
+            let upload = tokio::spawn(async move {
+                // As much of it as anybody takes.
+                let _taken = to.write_all(&vec![b'x'; 4_000_000]).await;
+                // Dropped here, it would close this side of the connection.
+                to
+            });
+            let mut status = [0; 12];
+            within("the answer", from.read_exact(&mut status))
+                .await
+                .unwrap();
+            assert_eq!(latin1(&status), "HTTP/1.1 413", "{path}");
+            upload.abort();
+        }
+    }
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_request_is_answered_before_its_upload_ends_and_mirrored_after_it() {
+    let broker = Broker::start();
+    let candidate = Backend::start(|_| async { json("{}") }).await;
+    let miffy = Setup::of(nobody().await, &candidate, &broker).start().await;
+    let mut stream = miffy.connect().await;
+    let start = "POST /x/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nhalf";
+    stream.write_all(start.as_bytes()).await.unwrap();
+    assert!(read_head(&mut stream).await.starts_with("HTTP/1.1 502"));
+    assert_eq!(candidate.arrived().len(), 0);
+    stream.write_all(b"half").await.unwrap();
+    assert_eq!(candidate.first().await.body, "halfhalf");
+    assert_eq!(
+        miffy.outcomes(1).await,
+        outcomes([("reference_failed.connect", 1)])
+    );
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_connections_that_were_closed_while_idle_cost_no_idempotent_request() {
+    let broker = Broker::start();
+    let gate = Arc::new(tokio::sync::Barrier::new(5));
+    let together = gate.clone();
+    // The first five requests are answered together, so that there are five connections; each hangs up
+    // on its second.
+    let backend = Backend::raw(move |mut stream| {
+        let together = together.clone();
+        async move {
+            let head = read_head(&mut stream).await;
+            if head.starts_with("GET /together") {
+                together.wait().await;
+            }
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(answer).await.unwrap();
+            read_head(&mut stream).await;
+        }
+    })
+    .await;
+    let miffy = between(&backend, &backend, &broker).await;
+    let together = (0..5).map(|_| {
+        let request = miffy.client.get(miffy.url("/together"));
+        tokio::spawn(request.send())
+    });
+    for response in together.collect::<Vec<_>>() {
+        let response = within("a response", response).await.unwrap();
+        assert_eq!(response.unwrap().status(), 200);
+    }
+    assert_eq!(miffy.get("/again").await.status(), 200);
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_clients_do_wrong_is_not_put_down_to_the_reference() {
+    let broker = Broker::start();
+    let same = |_| async { json("{}") };
+    let (reference, candidate) = (Backend::start(same).await, Backend::start(same).await);
+    let miffy = between(&reference, &candidate, &broker).await;
+    for path in BOTH_PATHS {
+        let mut stream = miffy.connect().await;
+        let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(b"2\r\n{}\r\nZZ\r\n").await.unwrap();
+        assert!(
+            read_head(&mut stream).await.starts_with("HTTP/1.1 400"),
+            "{path}"
+        );
+    }
+    let mut stream = miffy.connect().await;
+    let half = "POST /x/gone HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nhalf";
+    stream.write_all(half.as_bytes()).await.unwrap();
+    drop(stream);
+    assert_eq!(
+        miffy.outcomes(2).await,
+        outcomes([("skipped.client_gone", 2)])
+    );
+    let errors = miffy.metric("miffy_gateway_errors_total").await;
+    assert_eq!(errors.values().sum::<u64>(), 0, "{errors:?}");
     miffy.stop().await;
 }

@@ -1,0 +1,92 @@
+//! Why no response's head came.
+
+use std::error::Error as StdError;
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use hyper_util::client::legacy::Error as ClientError;
+
+use super::connect::{ConnectTimedOut, Used};
+use crate::outcome::{Cause, Failure, Stage};
+
+/// That no response's head came.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The backend gave none.
+    #[error("{message}")]
+    Backend {
+        /// What the ledger and the record call it.
+        failure: Failure,
+        /// What happened, for the log.
+        message: String,
+    },
+    /// Whoever sent the request did not send the whole of its body, or not in a valid form.
+    #[error("{0}")]
+    RequestBody(String),
+}
+
+impl Error {
+    pub(super) fn uri(error: &http::Error) -> Self {
+        Self::backend(Stage::Uri, Cause::Uri, error.to_string())
+    }
+
+    pub(super) fn late(limit: Duration) -> Self {
+        let limit = humantime::format_duration(limit);
+        let message = format!("no answer within {limit}");
+        Self::backend(Stage::Request, Cause::Timeout, message)
+    }
+
+    pub(super) fn request(error: &ClientError) -> Self {
+        let messages: Vec<String> = chain(error).map(ToString::to_string).collect();
+        let message = messages.join(": ");
+        let of_hyper = |check: fn(&hyper::Error) -> bool| {
+            chain(error).any(|cause| cause.downcast_ref().is_some_and(check))
+        };
+        if of_hyper(hyper::Error::is_user) {
+            return Self::RequestBody(message);
+        }
+        let cause = if !error.is_connect() {
+            Cause::Protocol
+        } else if chain(error).any(<dyn StdError>::is::<ConnectTimedOut>) {
+            Cause::Timeout
+        } else {
+            Cause::Connect
+        };
+        Self::backend(Stage::Request, cause, message)
+    }
+
+    fn backend(stage: Stage, cause: Cause, message: String) -> Self {
+        Self::Backend {
+            failure: Failure { stage, cause },
+            message,
+        }
+    }
+}
+
+/// Whether a request failed because its connection, having served before, ended.
+pub(super) fn was_closed_while_idle(error: &ClientError) -> bool {
+    let ended = |cause: &(dyn StdError + 'static)| {
+        let hyper = cause.downcast_ref::<hyper::Error>();
+        let io = cause.downcast_ref::<std::io::Error>();
+        hyper.is_some_and(|error| error.is_incomplete_message() || error.is_canceled())
+            || io.is_some_and(|error| {
+                matches!(
+                    error.kind(),
+                    ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::NotConnected
+                )
+            })
+    };
+    error.connect_info().is_some_and(Used::is_marked) && chain(error).any(ended)
+}
+
+/// An error and what caused it, outermost first.
+fn chain<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let error = next?;
+        next = error.source();
+        Some(error)
+    })
+}
