@@ -7,9 +7,12 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{
+    BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
+};
 use rdkafka::statistics::Statistics;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
@@ -21,6 +24,9 @@ use crate::telemetry::Throttle;
 
 /// How long to wait for room in librdkafka's queue before asking again.
 const FULL_PAUSE: Duration = Duration::from_millis(20);
+
+/// How long librdkafka gets to tell what was purged.
+const PURGE_PAUSE: Duration = Duration::from_millis(500);
 
 /// A broker that is connected, in librdkafka's statistics.
 const BROKER_UP: &str = "UP";
@@ -100,33 +106,47 @@ impl Producer {
                     error
                 }
             };
-            let is_full = refused.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
-            if !is_full || stop.waiting.is_cancelled() {
-                let context = self.inner.client().context();
-                context.lost(
-                    &refused,
-                    if is_full {
-                        DropReason::Shutdown
-                    } else {
-                        reason(&refused)
-                    },
-                );
-                return;
-            }
-            tokio::select! {
-                () = tokio::time::sleep(FULL_PAUSE) => {}
-                () = stop.waiting.cancelled() => {}
-            }
+            let reason = match reason(&refused) {
+                // It is full, and empty: this one never fits.
+                DropReason::QueueFull if self.inner.in_flight_count() == 0 => DropReason::TooLarge,
+                DropReason::QueueFull if stop.waiting.is_cancelled() => DropReason::Shutdown,
+                DropReason::QueueFull => {
+                    self.wait_for_room(stop).await;
+                    continue;
+                }
+                reason => reason,
+            };
+            return self.inner.client().context().lost(&refused, reason);
         }
     }
 
-    /// Waits until `deadline` for what librdkafka has to be delivered, and drops the rest.
-    pub(super) fn finish(self, deadline: Instant) {
+    async fn wait_for_room(&self, stop: &Stop) {
+        if stop.taking.is_cancelled() {
+            // There is no time left for lingering.
+            let producer = self.inner.clone();
+            let _flushed = spawn_blocking(move || producer.flush(FULL_PAUSE)).await;
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(FULL_PAUSE) => {}
+            () = stop.waiting.cancelled() => {}
+        }
+    }
+
+    /// Waits until `deadline` for what librdkafka has to be delivered, drops the rest, and tells when
+    /// every record is accounted for.
+    pub(super) fn finish(self, deadline: Instant, finished: oneshot::Sender<()>) {
         let left = deadline.saturating_duration_since(Instant::now());
         if let Err(error) = self.inner.flush(left) {
             warn!(%error, records = self.counts.at_kafka(), "not everything was delivered in time");
+            self.inner.purge(PurgeConfig::default().queue().inflight());
+            // What was purged is told in a flush; one that fails leaves nothing more to be done.
+            let _told = self.inner.flush(PURGE_PAUSE);
         }
-        // Dropping the producer purges what it has, and tells of each record.
+        // Nobody waits for this any longer once miffy itself has stopped.
+        let _told = finished.send(());
+        // librdkafka's own end waits for its threads, which may be looking up a name.
+        drop(self.inner);
     }
 }
 
@@ -153,8 +173,18 @@ impl Context {
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
-            RDKafkaLogLevel::Emerg
-            | RDKafkaLogLevel::Alert
+            // A producer that has failed for good says so once, and in no other way reliably.
+            RDKafkaLogLevel::Emerg => {
+                self.broker.set(BrokerState::Failed);
+                error!(
+                    target: "librdkafka",
+                    facility,
+                    remedy = "start miffy again when it is mended; where the broker does not grant \
+                              IdempotentWrite, set \"enable.idempotence\" = false",
+                    "{message}"
+                );
+            }
+            RDKafkaLogLevel::Alert
             | RDKafkaLogLevel::Critical
             | RDKafkaLogLevel::Error
             | RDKafkaLogLevel::Warning => {
@@ -179,9 +209,6 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::Fatal) => {
-                error!(%error, reason, "kafka: librdkafka can't go on");
-            }
             Some(RDKafkaErrorCode::AllBrokersDown) => self.broker.set(BrokerState::Unreachable),
             _ => {
                 if let Some(unsaid) = self.complaints.admit() {
@@ -200,6 +227,8 @@ impl ProducerContext for Context {
             Ok(_) => {
                 self.counts.left_kafka();
                 self.counts.published();
+                // Statistics may be turned off.
+                self.broker.set(BrokerState::Reached);
             }
             Err((error, _)) => self.lost(error, reason(error)),
         }
@@ -209,6 +238,7 @@ impl ProducerContext for Context {
 /// The ledger's word for why librdkafka gave a record up.
 fn reason(error: &KafkaError) -> DropReason {
     match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::QueueFull) => DropReason::QueueFull,
         Some(RDKafkaErrorCode::MessageTimedOut) => DropReason::TimedOut,
         Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize) => {
             DropReason::TooLarge

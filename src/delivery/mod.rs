@@ -25,16 +25,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use rdkafka::error::KafkaError;
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 pub use counts::{Counts, DropReason, Totals};
 pub use status::{BrokerState, BrokerStatus};
 
 use crate::config;
+use crate::telemetry::Throttle;
 use kafka::{Producer, Stop};
 
 /// A record to be published.
@@ -61,6 +63,8 @@ pub struct Delivery {
     broker: BrokerStatus,
     stop: Stop,
     worker: Mutex<Option<JoinHandle<Producer>>>,
+    /// Keeps the log readable while there is no room.
+    drops: Throttle,
 }
 
 impl Delivery {
@@ -90,6 +94,7 @@ impl Delivery {
             broker,
             stop,
             worker: Mutex::new(Some(worker)),
+            drops: Throttle::default(),
         })
     }
 
@@ -98,15 +103,23 @@ impl Delivery {
         let size = record.size();
         self.counts.found();
         if self.counts.queued_bytes() + size > self.max_bytes {
-            return self.counts.dropped(DropReason::QueueFull);
+            return self.drop(DropReason::QueueFull);
         }
         self.counts.queued(size);
         if let Err(refused) = self.queue.try_send(record) {
             self.counts.unqueued(size);
-            self.counts.dropped(match refused {
+            self.drop(match refused {
                 TrySendError::Full(_) => DropReason::QueueFull,
                 TrySendError::Closed(_) => DropReason::Shutdown,
             });
+        }
+    }
+
+    fn drop(&self, reason: DropReason) {
+        self.counts.dropped(reason);
+        if let Some(unsaid) = self.drops.admit() {
+            let reason = reason.name();
+            warn!(reason, unsaid, "a record was dropped");
         }
     }
 
@@ -139,8 +152,10 @@ impl Delivery {
                 }
             };
             if let Ok(producer) = fed {
-                // A failure here would be a panic, which the panic hook has told.
-                let _joined = spawn_blocking(move || producer.finish(deadline)).await;
+                let (finished, told) = oneshot::channel();
+                spawn_blocking(move || producer.finish(deadline, finished));
+                // Nobody tells if it panicked, which the panic hook has told.
+                let _finished = told.await;
             }
         }
         self.counts.totals()

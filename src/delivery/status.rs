@@ -14,6 +14,8 @@ pub enum BrokerState {
     Reached,
     /// None is.
     Unreachable,
+    /// The producer has failed for good, whatever the brokers do.
+    Failed,
 }
 
 impl BrokerState {
@@ -24,6 +26,7 @@ impl BrokerState {
             Self::Unknown => "unknown",
             Self::Reached => "reached",
             Self::Unreachable => "unreachable",
+            Self::Failed => "failed",
         }
     }
 }
@@ -41,11 +44,12 @@ impl BrokerStatus {
 
     pub(super) fn set(&self, state: BrokerState) {
         let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if std::mem::replace(&mut *current, state) == state {
+        if *current == state || *current == BrokerState::Failed {
             return;
         }
+        *current = state;
         match state {
-            BrokerState::Unknown => {}
+            BrokerState::Unknown | BrokerState::Failed => {}
             BrokerState::Reached => info!("kafka is reached"),
             BrokerState::Unreachable => {
                 warn!("kafka is not reached; records wait as long as there is room");

@@ -1,15 +1,17 @@
 //! The candidate's side of every experiment, beside the live path and never in its way.
 //!
-//! An exchange that is offered takes a permit or is skipped; with one, it runs as a task of its own:
-//! the candidate is asked, both answers are awaited, compared, and what differs is handed to delivery.
+//! An exchange that is offered runs as a task of its own. Once its request is whole it takes a permit, or
+//! is skipped; then the candidate is asked, both answers are awaited, compared, and what differs is
+//! handed to delivery.
 //!
 //! Invariants:
 //!
 //! - Every matched request ends in exactly one [`Outcome`], whatever happens to its task: a `Ticket` that
 //!   is dropped without one counts as skipped.
-//! - No more than `max_in_flight` exchanges run at a time, and each ends: the candidate has its timeout,
-//!   and waiting for the reference has its own.
-//! - Comparing large bodies happens off the threads that carry the live path.
+//! - No more than `max_in_flight` exchanges have a permit at a time, and each gives it back: the candidate
+//!   has its timeout, and waiting for the reference has its own. Without one, an exchange only waits for
+//!   its client's upload, and holds what is captured of it.
+//! - Comparing large bodies happens off the threads that carry the live path, on few of the cores.
 //!
 //! # Layout
 //!
@@ -36,7 +38,7 @@ use tokio_util::task::TaskTracker;
 pub use candidate::CandidateBody;
 pub use ledger::Ledger;
 
-use crate::capture::{Ended, Exchange, Limits, Mirror, Side};
+use crate::capture::{Ended, Exchange, Limits, Mirror, RequestBody, Side};
 use crate::client::{self, Client};
 use crate::compare::Differences;
 use crate::delivery::Delivery;
@@ -49,6 +51,12 @@ use judge::{Bounds, Pair, Publication, Verdict};
 
 /// Bytes of bodies from which on a pair is compared on a thread for such work.
 const LARGE: u64 = 64 * 1024;
+
+/// How many of them may be compared at a time: half of the cores are left to the live path.
+fn large_comparisons() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    (cores / 2).max(1)
+}
 
 /// Is told how each matched request ended. It is called on the shadow's tasks, and must not block.
 pub trait Observer: Send + Sync {
@@ -105,6 +113,8 @@ struct Inner {
     permits: Arc<Semaphore>,
     max_in_flight: usize,
     max_wait: Duration,
+    /// Comparisons of large pairs at a time.
+    comparisons: Semaphore,
     bounds: Bounds,
     durations: [Histogram; 2],
     tasks: TaskTracker,
@@ -138,6 +148,7 @@ impl Shadow {
             permits: Arc::new(Semaphore::new(parts.max_in_flight)),
             max_in_flight: parts.max_in_flight,
             max_wait: parts.max_wait,
+            comparisons: Semaphore::new(large_comparisons()),
             bounds: Bounds {
                 max_differences: parts.max_differences,
                 max_message: parts.max_message,
@@ -180,8 +191,13 @@ impl Mirror for Shadow {
         if self.0.tasks.is_closed() {
             return ticket.end(Err(Skip::Shutdown));
         }
-        let Ok(permit) = self.0.permits.clone().try_acquire_owned() else {
-            return ticket.end(Err(Skip::InFlight));
+        let permit = match exchange.request_body {
+            RequestBody::Empty => match self.0.permit() {
+                Ok(permit) => Some(permit),
+                Err(skip) => return ticket.end(Err(skip)),
+            },
+            // A client that sends slowly is to hold up nobody but itself.
+            RequestBody::Pending(_) => None,
         };
         self.0.tasks.spawn(run(exchange, ticket, permit));
     }
@@ -189,29 +205,36 @@ impl Mirror for Shadow {
     fn skip(&self, experiment: &Experiment, method: &Method, uri: &Uri, skip: Skip) {
         self.0.ledger.matched();
         self.0
-            .end(experiment, method, client::target(uri).as_str(), &Err(skip));
+            .end(experiment, method, client::target(uri).as_str(), Err(skip));
     }
 }
 
 /// A pair and what became of it.
 type Judged = (Pair, Verdict);
 
-/// Carries one exchange to its outcome.
-async fn run(exchange: Exchange, ticket: Ticket, permit: OwnedSemaphorePermit) {
+/// The right to one of the exchanges that may run at a time.
+type Permit = OwnedSemaphorePermit;
+
+/// Carries one exchange to its outcome. Without a permit, it takes one when the request is there.
+async fn run(exchange: Exchange, ticket: Ticket, permit: Option<Permit>) {
     let shadow = ticket.shadow.clone();
     let judged = tokio::select! {
         biased;
         () = shadow.give_up.cancelled() => Err(Skip::Shutdown),
-        judged = shadow.judge(exchange) => judged,
+        judged = shadow.judge(exchange, permit) => judged,
     };
     ticket.end(judged);
-    drop(permit);
 }
 
 impl Inner {
-    async fn judge(self: &Arc<Self>, exchange: Exchange) -> Result<Judged, Skip> {
+    fn permit(&self) -> Result<Permit, Skip> {
+        let permit = self.permits.clone().try_acquire_owned();
+        permit.map_err(|_none_left| Skip::InFlight)
+    }
+
+    async fn judge(&self, exchange: Exchange, permit: Option<Permit>) -> Result<Judged, Skip> {
         let experiment = exchange.experiment.clone();
-        let pair = self.pair(exchange).await?;
+        let (pair, _permit) = self.pair(exchange, permit).await?;
         for (side, duration) in [&pair.reference, &pair.candidate]
             .into_iter()
             .zip(&self.durations)
@@ -225,6 +248,7 @@ impl Inner {
             let verdict = pair.judge(&experiment, bounds);
             return Ok((pair, verdict));
         }
+        let _one_of_few = self.comparisons.acquire().await;
         let judged = spawn_blocking(move || {
             let verdict = pair.judge(&experiment, bounds);
             (pair, verdict)
@@ -233,7 +257,11 @@ impl Inner {
     }
 
     /// Asks the candidate beside the reference, and waits for both.
-    async fn pair(&self, exchange: Exchange) -> Result<Pair, Skip> {
+    async fn pair(
+        &self,
+        exchange: Exchange,
+        permit: Option<Permit>,
+    ) -> Result<(Pair, Permit), Skip> {
         let Exchange {
             experiment,
             request,
@@ -254,17 +282,22 @@ impl Inner {
             }
             Err(skip) => return Err(skip),
         };
+        let permit = match permit {
+            Some(permit) => permit,
+            None => self.permit()?,
+        };
         let base = &experiment.candidate.base;
         let asking = self
             .candidate
             .exchange(base, &request, body.content.bytes());
         let (reference, candidate) = self.both(reference, asking).await?;
-        Ok(Pair {
+        let pair = Pair {
             request,
             request_body: body,
             reference,
             candidate,
-        })
+        };
+        Ok((pair, permit))
     }
 
     /// Waits for both sides, as long as the client waits for the reference.
@@ -293,29 +326,35 @@ impl Inner {
         Ok((reference, candidate))
     }
 
-    /// Counts an outcome, and tells whoever wants to know.
+    /// Counts an outcome, hands its record over, and then tells whoever wants to know.
     fn end(
         &self,
         experiment: &Experiment,
         method: &Method,
         target: &str,
-        judged: &Result<Judged, Skip>,
+        judged: Result<Judged, Skip>,
     ) {
-        let (outcome, pair) = match judged {
+        let (outcome, record, pair) = match judged {
             Ok((pair, verdict)) => {
-                let sides = (&pair.reference, &pair.candidate, &verdict.differences);
-                (verdict.outcome, Some(sides))
+                let differences = verdict.differences;
+                (verdict.outcome, verdict.record, Some((pair, differences)))
             }
-            Err(skip) => (Outcome::Skipped(*skip), None),
+            Err(skip) => (Outcome::Skipped(skip), Publication::Nothing, None),
         };
         self.ledger.ended(experiment, outcome);
+        match record {
+            Publication::Nothing => {}
+            Publication::Record(record) => self.delivery.publish(record),
+            Publication::Unwritable => self.delivery.counts().unwritable(),
+        }
         if let Some(observer) = &self.observer {
+            let pair = pair.as_ref();
             observer.ended(&Report {
                 experiment,
                 method,
                 target,
                 outcome,
-                pair,
+                pair: pair.map(|(pair, found)| (&pair.reference, &pair.candidate, found)),
             });
         }
     }
@@ -343,18 +382,14 @@ impl Ticket {
     }
 
     fn end(mut self, judged: Result<Judged, Skip>) {
+        self.conclude(judged);
+    }
+
+    fn conclude(&mut self, judged: Result<Judged, Skip>) {
         self.ended = true;
         let target = self.target.as_str();
         self.shadow
-            .end(&self.experiment, &self.method, target, &judged);
-        let Ok((_, verdict)) = judged else {
-            return;
-        };
-        match verdict.record {
-            Publication::Nothing => {}
-            Publication::Record(record) => self.shadow.delivery.publish(record),
-            Publication::Unwritable => self.shadow.delivery.counts().unwritable(),
-        }
+            .end(&self.experiment, &self.method, target, judged);
     }
 }
 
@@ -362,10 +397,7 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         if !self.ended {
             // Only a panic gets here.
-            let skip = Err(Skip::Internal);
-            let target = self.target.as_str();
-            self.shadow
-                .end(&self.experiment, &self.method, target, &skip);
+            self.conclude(Err(Skip::Internal));
         }
     }
 }

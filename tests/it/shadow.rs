@@ -135,6 +135,26 @@ async fn clients_get_their_answers_while_the_candidate_hangs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn clients_that_send_slowly_hold_up_nobodys_mirroring() {
+    let broker = Broker::start();
+    let (reference, candidate) = (Backend::start(ok).await, Backend::start(ok).await);
+    let setup = Setup::of(&reference, &candidate, &broker);
+    let miffy = setup.tables("[shadow]\nmax_in_flight = 1\n").start().await;
+    let mut slow = miffy.connect().await;
+    let start = "POST /x/slow HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{";
+    slow.write_all(start.as_bytes()).await.unwrap();
+    until("the upload to have begun", || async {
+        (miffy.metric("miffy_captured_bytes").await[""] == 1).then_some(())
+    })
+    .await;
+    miffy.get("/x/1").await;
+    assert_eq!(miffy.outcomes(1).await, outcomes([("equal", 1)]));
+    slow.write_all(b"}").await.unwrap();
+    assert_eq!(miffy.outcomes(2).await, outcomes([("equal", 2)]));
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_the_methods_of_a_route_are_mirrored() {
     let broker = Broker::start();
     let (reference, candidate) = (Backend::start(ok).await, Backend::start(ok).await);
@@ -283,6 +303,10 @@ async fn a_pair_whose_reference_does_not_end_is_given_up() {
         miffy.outcomes(1).await,
         outcomes([("skipped.reference_slow", 1)])
     );
+    until("what was captured to be released", || async {
+        (miffy.metric("miffy_captured_bytes").await[""] == 0).then_some(())
+    })
+    .await;
     assert!(
         go_on
             .try_recv()
