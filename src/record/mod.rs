@@ -6,30 +6,29 @@
 //! Invariants:
 //!
 //! - It is one line. A JSON body stands in it as it was written, but for line breaks between tokens.
-//! - It is never larger than its bound, as long as heads and differences alone are not: bodies are
-//!   shortened, the larger ones first, and it says which.
+//! - It is no larger than its bound: bodies, then differences, then headers' values are cut, and it says
+//!   which. Only a target, or headers' names, of hundreds of KiB can make it larger.
 //! - Headers of the request that carry credentials are masked, and it says which.
 //!
 //! # Layout
 //!
-//! - `body`: a body's form
+//! - `message`: headers, and a body's form
 //! - `shape`: the fields
 
-mod body;
+mod message;
 mod shape;
 
 use std::time::SystemTime;
 
-use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue, PROXY_AUTHORIZATION};
 use uuid::Uuid;
 
-use crate::capture::{Content, RequestHead, Side};
+use crate::capture::{Captured, RequestHead, Side};
 use crate::compare::Differences;
 use crate::experiment::Experiment;
 use crate::outcome::Outcome;
-use body::Encoded;
+use message::{Bounds, Message};
 use shape::{CandidateShape, RecordShape, ReferenceShape, RequestShape, ResponseShape};
 
 /// Request headers whose values never leave the process.
@@ -43,8 +42,33 @@ static CREDENTIALS: [HeaderName; 4] = [
 /// What stands in their place.
 const MASK: &str = "[redacted]";
 
-/// The sizes that bodies are shortened to, one after the other, until a record fits.
-const SHORTER: [usize; 6] = [256 * 1024, 64 * 1024, 16 * 1024, 4 * 1024, 1024, 0];
+/// How much of everything a record holds: the first of these with which it fits, else the last.
+const STEPS: [Step; 11] = [
+    step(usize::MAX, usize::MAX, usize::MAX),
+    step(256 * 1024, usize::MAX, usize::MAX),
+    step(64 * 1024, usize::MAX, usize::MAX),
+    step(16 * 1024, usize::MAX, usize::MAX),
+    step(4 * 1024, usize::MAX, usize::MAX),
+    step(1024, usize::MAX, usize::MAX),
+    step(0, usize::MAX, usize::MAX),
+    step(0, 10, 1024),
+    step(0, 1, 1024),
+    step(0, 1, 64),
+    step(0, 0, 0),
+];
+
+/// The bounds of a record's parts.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    parts: Bounds,
+    /// How many differences are listed.
+    differences: usize,
+}
+
+const fn step(body: usize, differences: usize, header: usize) -> Step {
+    let parts = Bounds { body, header };
+    Step { parts, differences }
+}
 
 /// A difference, with everything that is published of it.
 #[derive(Debug)]
@@ -56,7 +80,7 @@ pub struct Record<'a> {
     /// The request.
     pub request: &'a RequestHead,
     /// Its body.
-    pub request_body: &'a Bytes,
+    pub request_body: &'a Captured,
     /// The path's parameters.
     pub params: &'a [(&'a str, &'a str)],
     /// The reference's side.
@@ -70,35 +94,37 @@ pub struct Record<'a> {
 }
 
 impl Record<'_> {
-    /// The record as a line of JSON without its end, of at most `max` bytes if its bodies allow.
+    /// The record as a line of JSON without its end, of at most `max` bytes unless its target and the
+    /// names of its headers alone are larger.
     pub fn encode(&self, max: usize) -> Result<Vec<u8>, serde_json::Error> {
-        let mut line = self.with_bodies_up_to(usize::MAX)?;
-        for size in SHORTER {
+        let mut line = Vec::new();
+        for step in STEPS {
+            line = self.line(step)?;
             if line.len() <= max {
                 break;
             }
-            line = self.with_bodies_up_to(size)?;
         }
         Ok(line)
     }
 
-    fn with_bodies_up_to(&self, max: usize) -> Result<Vec<u8>, serde_json::Error> {
-        let content = Content::Whole(self.request_body.clone());
-        let request_len = self.request_body.len() as u64;
-        let request_body = Encoded::of(&self.request.headers, &content, request_len, max);
-        let reference_body = side_body(self.reference, max);
-        let candidate_body = side_body(self.candidate, max);
-        let truncated = [
-            ("request", &request_body),
-            ("reference", &reference_body),
-            ("candidate", &candidate_body),
-        ];
-        let truncated = truncated
-            .iter()
-            .filter_map(|(of, body)| body.truncated(of))
-            .collect();
+    fn line(&self, step: Step) -> Result<Vec<u8>, serde_json::Error> {
+        let mut truncated = Vec::new();
         let (headers, redacted) = redact(&self.request.headers);
+        let message = Message::new(&headers, self.request_body, step.parts);
+        truncated.extend(message.truncated("request"));
+        let mut response = |name: &str, side: &Side| match side {
+            Ok(answer) => {
+                let message = Message::new(&answer.headers, &answer.body, step.parts);
+                truncated.extend(message.truncated(&format!("{name}.response")));
+                let status = answer.status.as_u16();
+                ResponseShape::Answered { status, message }
+            }
+            Err(failed) => ResponseShape::Failed {
+                error: failed.failure.stage.name(),
+            },
+        };
         let target = &self.request.target;
+        let differences = self.differences.list();
         serde_json::to_vec(&RecordShape {
             id: self.id,
             timestamp: timestamp(self.request.received),
@@ -110,32 +136,24 @@ impl Record<'_> {
                 uri: target.as_str(),
                 route: &self.experiment.path,
                 params: self.params,
-                headers: &headers,
-                body: &request_body.form,
+                message,
             },
             reference: ReferenceShape {
                 url: format!("{}{target}", self.experiment.reference),
-                response: ResponseShape::of(self.reference, &reference_body),
+                response: response("reference", self.reference),
                 timing: self.reference.into(),
             },
             candidate: CandidateShape {
                 name: &self.experiment.candidate.name,
                 url: format!("{}{target}", self.experiment.candidate.base),
-                response: ResponseShape::of(self.candidate, &candidate_body),
+                response: response("candidate", self.candidate),
                 timing: self.candidate.into(),
             },
-            differences: self.differences.list(),
+            differences: &differences[..differences.len().min(step.differences)],
             differences_total: self.differences.total(),
             redacted,
             truncated,
         })
-    }
-}
-
-fn side_body(side: &Side, max: usize) -> Encoded {
-    match side {
-        Ok(answer) => Encoded::of(&answer.headers, &answer.body.content, answer.body.len, max),
-        Err(_) => Encoded::none(),
     }
 }
 

@@ -1,11 +1,10 @@
 //! The record's fields. `docs/record.schema.json` says the same.
 
-use http::HeaderMap;
 use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
+use serde::ser::Serializer;
 use uuid::Uuid;
 
-use super::body::{Encoded, Form};
+use super::message::{Message, Truncated};
 use crate::capture::Side;
 use crate::compare::Difference;
 
@@ -18,7 +17,7 @@ pub(super) struct RecordShape<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<&'static str>,
     pub(super) request: RequestShape<'a>,
-    pub(super) reference: ReferenceShape<'a>,
+    pub(super) reference: ReferenceShape,
     pub(super) candidate: CandidateShape<'a>,
     pub(super) differences: &'a [Difference],
     pub(super) differences_total: usize,
@@ -33,15 +32,14 @@ pub(super) struct RequestShape<'a> {
     pub(super) route: &'a str,
     #[serde(serialize_with = "pairs")]
     pub(super) params: &'a [(&'a str, &'a str)],
-    #[serde(serialize_with = "header_map")]
-    pub(super) headers: &'a HeaderMap,
-    pub(super) body: &'a Option<Form>,
+    #[serde(flatten)]
+    pub(super) message: Message,
 }
 
 #[derive(Serialize)]
-pub(super) struct ReferenceShape<'a> {
+pub(super) struct ReferenceShape {
     pub(super) url: String,
-    pub(super) response: ResponseShape<'a>,
+    pub(super) response: ResponseShape,
     #[serde(flatten)]
     pub(super) timing: Timing,
 }
@@ -50,7 +48,7 @@ pub(super) struct ReferenceShape<'a> {
 pub(super) struct CandidateShape<'a> {
     pub(super) name: &'a str,
     pub(super) url: String,
-    pub(super) response: ResponseShape<'a>,
+    pub(super) response: ResponseShape,
     #[serde(flatten)]
     pub(super) timing: Timing,
 }
@@ -58,12 +56,11 @@ pub(super) struct CandidateShape<'a> {
 /// A response, or how far the exchange came without one.
 #[derive(Serialize)]
 #[serde(untagged)]
-pub(super) enum ResponseShape<'a> {
+pub(super) enum ResponseShape {
     Answered {
         status: u16,
-        #[serde(serialize_with = "header_map")]
-        headers: &'a HeaderMap,
-        body: &'a Option<Form>,
+        #[serde(flatten)]
+        message: Message,
     },
     Failed {
         error: &'static str,
@@ -76,29 +73,6 @@ pub(super) struct Timing {
     #[serde(skip_serializing_if = "Option::is_none")]
     first_byte_ms: Option<f64>,
     elapsed_ms: f64,
-}
-
-/// A body that is not all there: of which message, its size, and how many bytes are.
-#[derive(Serialize)]
-pub(super) struct Truncated {
-    pub(super) body: &'static str,
-    pub(super) size: u64,
-    pub(super) kept: u64,
-}
-
-impl<'a> ResponseShape<'a> {
-    pub(super) fn of(side: &'a Side, body: &'a Encoded) -> Self {
-        match side {
-            Ok(answer) => Self::Answered {
-                status: answer.status.as_u16(),
-                headers: &answer.headers,
-                body: &body.form,
-            },
-            Err(failed) => Self::Failed {
-                error: failed.failure.stage.name(),
-            },
-        }
-    }
 }
 
 impl From<&Side> for Timing {
@@ -118,28 +92,6 @@ impl From<&Side> for Timing {
             },
         }
     }
-}
-
-/// Headers as an object: a string each, or an array of them where a header is repeated.
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes the field by reference"
-)]
-fn header_map<S: Serializer>(headers: &&HeaderMap, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(Some(headers.keys_len()))?;
-    for name in headers.keys() {
-        let values: Vec<_> = headers
-            .get_all(name)
-            .iter()
-            // A value that is no Unicode can't stand in JSON; its other bytes do.
-            .map(|value| String::from_utf8_lossy(value.as_bytes()))
-            .collect();
-        match &values[..] {
-            [value] => map.serialize_entry(name.as_str(), value)?,
-            values => map.serialize_entry(name.as_str(), values)?,
-        }
-    }
-    map.end()
 }
 
 fn pairs<S: Serializer>(pairs: &&[(&str, &str)], serializer: S) -> Result<S::Ok, S::Error> {

@@ -92,7 +92,7 @@ impl Pair {
             id: Uuid::now_v7(),
             experiment,
             request: &self.request,
-            request_body: self.request_body.content.bytes(),
+            request_body: &self.request_body,
             params: &params,
             reference: &self.reference,
             candidate: &self.candidate,

@@ -219,13 +219,13 @@ async fn a_record_over_the_brokers_bound_is_shortened_the_larger_bodies_first() 
     let truncated = json["truncated"].as_array().unwrap();
     let of: Vec<_> = truncated
         .iter()
-        .map(|t| (t["body"].clone(), t["size"].clone()))
+        .map(|t| (t["field"].clone(), t["size"].clone()))
         .collect();
     assert_eq!(
         of,
         [
-            ("request".into(), 500_000.into()),
-            ("candidate".into(), 900_000.into())
+            ("request.body".into(), 500_000.into()),
+            ("candidate.response.body".into(), 900_000.into())
         ]
     );
 }

@@ -180,7 +180,7 @@ async fn bodies_over_the_bound_are_there_with_their_start() {
     );
     let truncated = record["truncated"].as_array().unwrap();
     assert_eq!(truncated.len(), 2);
-    assert_eq!(truncated[1]["body"], "candidate");
+    assert_eq!(truncated[1]["field"], "candidate.response.body");
     assert_eq!(truncated[1]["size"], 3003);
     assert!(truncated[1]["kept"].as_u64().unwrap() <= 1024);
     let body = &record["reference"]["response"]["body"];
