@@ -159,7 +159,7 @@ impl App {
             () = stop => Ok(()),
         };
         management.stopping.store(true, Ordering::Relaxed);
-        info!(timeout_ms = shutdown_timeout.as_millis(), "stopping");
+        info!(timeout_s = shutdown_timeout.as_secs_f64(), "stopping");
         drain(&shadow, &delivery, connections, shutdown_timeout).await;
         done.cancel();
         // It serves nothing that is worth waiting for any longer.

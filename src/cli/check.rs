@@ -1,34 +1,29 @@
 //! `miffy check`: the configuration as it is in effect.
 
+use std::iter::once;
+
+use super::print;
 use crate::config::{Loaded, Methods, Route};
 
-pub(super) fn run(loaded: &Loaded) {
-    println!("# the effective configuration\n{}", loaded.effective);
-    println!("# routes");
-    if loaded.settings.routes.is_empty() {
-        println!("#   none");
-    }
-    for line in table(&loaded.settings.routes) {
-        println!("#   {line}");
-    }
-    println!(
-        "#   everything else goes to {} alone",
-        loaded.settings.reference
-    );
+pub(super) fn run(loaded: &Loaded) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         eprintln!("warning: {warning}");
     }
-    println!("# the configuration is valid");
+    let routes = table(&loaded.settings.routes).join("\n#   ");
+    print(&format!(
+        "# the effective configuration\n{}\n# routes\n#   {routes}\n#   everything else goes to {} alone\n\
+         # the configuration is valid\n",
+        loaded.effective, loaded.settings.reference
+    ))
 }
 
 /// A line per route, in columns.
 fn table(routes: &[Route]) -> Vec<String> {
-    let mut rows =
-        vec![["path", "methods", "key", "reference", "candidate", "name"].map(str::to_owned)];
-    rows.extend(routes.iter().map(row));
     if routes.is_empty() {
-        return Vec::new();
+        return vec!["none".to_owned()];
     }
+    let titles = ["path", "methods", "key", "reference", "candidate", "name"].map(str::to_owned);
+    let rows: Vec<_> = once(titles).chain(routes.iter().map(row)).collect();
     let widths: Vec<usize> = (0..rows[0].len())
         .map(|column| {
             rows.iter()
@@ -64,4 +59,6 @@ fn row(route: &Route) -> [String; 6] {
         route.candidate.to_string(),
         route.name.clone(),
     ]
+    // A terminal would take them as commands.
+    .map(|cell| cell.replace(char::is_control, "\u{FFFD}"))
 }

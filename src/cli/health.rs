@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use super::block_on;
+use super::{block_on, print};
 use crate::config::Loaded;
 
 /// How long an answer may take.
@@ -29,8 +29,7 @@ pub(super) fn run(loaded: &Loaded) -> anyhow::Result<()> {
         if !response.status().is_success() {
             bail!("{url} answered {}", response.status());
         }
-        println!("healthy");
-        Ok(())
+        print("healthy\n")
     })
 }
 

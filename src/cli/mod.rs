@@ -12,9 +12,11 @@ mod health;
 mod run;
 mod signals;
 
+use std::io::{ErrorKind, Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 use crate::config::{self, Environment, Loaded, Problems, Source};
@@ -93,7 +95,7 @@ pub fn main() -> ExitCode {
             .and_then(|loaded| Ok(run::run(&loaded)?)),
         Command::Check => load()
             .map_err(Failure::from)
-            .map(|loaded| check::run(&loaded)),
+            .and_then(|loaded| Ok(check::run(&loaded)?)),
         Command::Health => load()
             .map_err(Failure::from)
             .and_then(|loaded| Ok(health::run(&loaded)?)),
@@ -116,10 +118,23 @@ pub fn main() -> ExitCode {
 
 /// Runs a command's future on a runtime with all of this machine's cores.
 fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .build()?
-        .block_on(future)
+        .build()?;
+    let done = runtime.block_on(future);
+    // What still blocks a thread, a name that is being looked up or a comparison, was given up.
+    runtime.shutdown_background();
+    done
+}
+
+/// Writes to standard output. Whoever stops reading early, as `miffy check | head` does, has what they
+/// wanted.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        done => done.context("standard output can't be written"),
+    }
 }
 
 /// Logs what may not be meant.

@@ -1,9 +1,13 @@
 //! SIGTERM and SIGINT: the first asks miffy to stop, the second ends it at once.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::warn;
+
+/// How long the log has for its last line before the process ends.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 
 /// A future that ends with the first of the signals. From now on they have no other effect, but for the
 /// second, which ends the process.
@@ -21,6 +25,7 @@ pub(super) fn stop() -> io::Result<impl Future<Output = ()>> {
         tokio::spawn(async move {
             next().await;
             warn!("told to stop twice: ending at once");
+            tokio::time::sleep(LAST_WORDS).await;
             std::process::exit(1);
         });
     })

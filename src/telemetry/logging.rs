@@ -6,9 +6,10 @@
 use std::io::{BufWriter, stderr};
 use std::str::FromStr;
 
+use tracing::warn;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, ParseError};
 
 use super::stackdriver::Stackdriver;
 
@@ -55,7 +56,8 @@ impl LogGuard {
     }
 }
 
-/// Starts logging to standard error, as much as `RUST_LOG` says, or else `default`.
+/// Starts logging to standard error, as much as `RUST_LOG` says, or else (or if it is misspelt, with a warning)
+/// `default`.
 ///
 /// Does nothing but give a guard if the process logs already.
 #[must_use]
@@ -66,10 +68,12 @@ pub fn init_logging(format: LogFormat, default: &str) -> LogGuard {
         .thread_name("log")
         .finish(BufWriter::new(stderr()));
     let errors = writer.error_counter();
-    let directives = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| default.to_owned());
-    let filter = EnvFilter::builder()
-        .with_default_directive(LevelFilter::INFO.into())
-        .parse_lossy(directives);
+    let said = std::env::var(EnvFilter::DEFAULT_ENV).ok();
+    let (filter, misspelt) = match said.as_deref().map(parse) {
+        None => (EnvFilter::new(default), None),
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(error)) => (EnvFilter::new(default), Some(error)),
+    };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer);
@@ -79,10 +83,19 @@ pub fn init_logging(format: LogFormat, default: &str) -> LogGuard {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
         LogFormat::Stackdriver => builder.event_format(Stackdriver).try_init(),
     };
+    if let Some(error) = misspelt {
+        warn!(%error, "RUST_LOG is passed over");
+    }
     LogGuard {
         _worker: worker,
         errors,
     }
+}
+
+fn parse(directives: &str) -> Result<EnvFilter, ParseError> {
+    EnvFilter::builder()
+        .with_default_directive(LevelFilter::INFO.into())
+        .parse(directives)
 }
 
 fn is_terminal() -> bool {

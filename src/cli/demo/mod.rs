@@ -71,7 +71,7 @@ async fn demo(mut settings: Settings) -> anyhow::Result<()> {
         .properties
         .get("bootstrap.servers")
         .map_or("", String::as_str);
-    let broker = listener("KAFKA_BOOTSTRAP_SERVERS", loopback(brokers)?).await?;
+    let broker = listener("KAFKA_BOOTSTRAP_SERVERS", broker_address(brokers)?).await?;
     let broker = EmbeddedBroker::start(broker, &settings.kafka.topic)?;
     let (terminal, printer) = Terminal::start();
     let plugs = Plugs {
@@ -96,7 +96,7 @@ async fn demo(mut settings: Settings) -> anyhow::Result<()> {
         addresses,
         settings,
         broker.address(),
-        terminal,
+        terminal.clone(),
     ));
     app.run(stop).await?;
     guide.abort();
@@ -104,9 +104,9 @@ async fn demo(mut settings: Settings) -> anyhow::Result<()> {
     for service in services {
         service.abort();
     }
-    // The terminal's last handles go with the app's and the guide's.
+    terminal.end();
+    // A panic of the thread has been told by the panic hook.
     let _printed = tokio::task::spawn_blocking(move || printer.join()).await;
-    println!("\nended");
     Ok(())
 }
 
@@ -135,19 +135,32 @@ fn address(base: &BaseUrl) -> anyhow::Result<SocketAddr> {
     if base.is_https() {
         bail!("the demo runs its own services, without TLS: {base} can't be one of them");
     }
-    loopback(base.authority().as_str())
+    let authority = base.authority();
+    loopback(authority.host(), authority.port_u16().unwrap_or(80))
 }
 
-fn loopback(authority: &str) -> anyhow::Result<SocketAddr> {
-    let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "80"));
-    let is_loopback = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
-    match port.parse() {
-        Ok(port) if is_loopback => Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)),
-        _ => bail!(
-            "the demo runs its own services on this machine: \"{authority}\" is not on it; \
-             unset MIFFY_REFERENCE, MIFFY_CANDIDATE and KAFKA_BOOTSTRAP_SERVERS"
-        ),
+/// Where the demo's broker is to listen: the first of `bootstrap.servers`.
+fn broker_address(servers: &str) -> anyhow::Result<SocketAddr> {
+    let server = servers.split(',').next().unwrap_or_default().trim();
+    match server.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => loopback(host, port.parse()?),
+        // Kafka's own.
+        _ => loopback(server, 9092),
     }
+}
+
+fn loopback(host: &str, port: u16) -> anyhow::Result<SocketAddr> {
+    let ip = match host.trim_matches(['[', ']']) {
+        "localhost" => Some(Ipv4Addr::LOCALHOST.into()),
+        host => host.parse().ok().filter(IpAddr::is_loopback),
+    };
+    let ip = ip.with_context(|| {
+        format!(
+            "the demo runs its own services on this machine: \"{host}\" is not on it; \
+             unset MIFFY_REFERENCE, MIFFY_CANDIDATE and KAFKA_BOOTSTRAP_SERVERS"
+        )
+    })?;
+    Ok(SocketAddr::new(ip, port))
 }
 
 async fn listener(variable: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {

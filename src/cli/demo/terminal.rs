@@ -1,6 +1,7 @@
 //! Says what happens, as it happens.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::{Write as _, stdout};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -23,18 +24,21 @@ const MAX_LINES: usize = 1024;
 /// Prints lines on a thread of its own. Clones print on the same.
 #[derive(Clone)]
 pub(super) struct Terminal {
-    lines: SyncSender<String>,
+    /// A line, or the end.
+    lines: SyncSender<Option<String>>,
     /// Records that arrived.
     records: Arc<watch::Sender<usize>>,
 }
 
 impl Terminal {
-    /// A terminal, and its thread, which ends with the last clone.
+    /// A terminal, and its thread, which ends when it is told to, or nobody reads what it prints.
     pub(super) fn start() -> (Self, JoinHandle<()>) {
-        let (sender, lines) = sync_channel::<String>(MAX_LINES);
+        let (sender, lines) = sync_channel(MAX_LINES);
         let thread = std::thread::spawn(move || {
-            for line in lines {
-                println!("{line}");
+            while let Ok(Some(line)) = lines.recv() {
+                if writeln!(stdout(), "{line}").is_err() {
+                    return;
+                }
             }
         });
         let terminal = Self {
@@ -110,8 +114,15 @@ impl Terminal {
         ));
     }
 
+    /// Says that this is the end; nothing is printed after it.
+    pub(super) fn end(&self) {
+        self.say("\nended".to_owned());
+        // The thread may have ended before.
+        let _ended = self.lines.send(None);
+    }
+
     fn say(&self, line: String) {
-        let _left_out = self.lines.try_send(line);
+        let _left_out = self.lines.try_send(Some(line));
     }
 }
 
