@@ -17,7 +17,6 @@ COPY --from=build /src/target/release/examples/demo /usr/local/bin/miffy-demo-se
 USER 10001
 # A config.toml that is mounted here is read.
 WORKDIR /home/miffy
-ENV MIFFY_LOGGING=json
 EXPOSE 8080 9000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=5s CMD ["miffy", "health"]
 CMD ["miffy"]

@@ -27,7 +27,7 @@ resolve() {
   local pom=$root/scripts/kafka/pom.xml
   cmp -s "$pom" "$home/resolved.xml" && return
   command -v mvn >/dev/null || fail "mvn is not installed"
-  rm -rf "$home/lib" "$home/resolved.xml"
+  rm -rf "${home:?}/lib" "$home/resolved.xml"
   mkdir -p "$home"
   mvn -q -B -Dstyle.color=never -f "$pom" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$home/lib" >&2 ||
     fail "Maven could not get the server's jars"
@@ -66,8 +66,13 @@ PROPERTIES
     fail "the data directory could not be formatted; see $log"
 }
 
+# Whether the process is there and still Kafka: its number may have become another's after a reboot.
 is_running() {
-  [ -f "$pid_file" ] && kill -0 "$(cat "$pid_file")" 2>/dev/null
+  [ -f "$pid_file" ] && is_kafka "$(cat "$pid_file")"
+}
+
+is_kafka() {
+  grep -qs 'kafka\.Kafka' "/proc/$1/cmdline"
 }
 
 start() {
@@ -95,10 +100,10 @@ stop() {
     pid=$(cat "$pid_file")
     kill "$pid"
     for _ in $(seq 60); do
-      kill -0 "$pid" 2>/dev/null || break
+      is_kafka "$pid" || break
       sleep 0.5
     done
-    kill -9 "$pid" 2>/dev/null || true
+    is_kafka "$pid" && kill -9 "$pid"
   fi
   rm -rf "$pid_file" "$home/data"
 }
