@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use config::{ConfigError, FileFormat, Format as _, Map, Source, Value, ValueKind};
+use config::{FileFormat, Format as _, Map, Value, ValueKind};
 
 use super::kafka;
 use super::problem::Problems;
@@ -28,6 +28,15 @@ impl Layer {
                 None => "not TOML".to_owned(),
             }),
         }
+    }
+
+    /// The layers as one table, later ones over earlier ones.
+    pub(super) fn merge<'l>(layers: impl IntoIterator<Item = &'l Self>) -> Value {
+        let mut merged = Map::new();
+        for layer in layers {
+            merge(&mut merged, &layer.values, false);
+        }
+        Value::new(None, merged)
     }
 
     /// Sets the key at `path`.
@@ -72,25 +81,6 @@ fn position(text: &str, span: Option<Range<usize>>) -> String {
     let line = before.matches('\n').count() + 1;
     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
     format!(" at line {line}, column {column}")
-}
-
-impl Source for Layer {
-    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
-        Box::new(self.clone())
-    }
-
-    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
-        Ok(self.values.clone())
-    }
-
-    /// Key by key. By default, top-level keys would be taken for paths such as `kafka.topic` and
-    /// `routes[1]`.
-    fn collect_to(&self, cache: &mut Value) -> Result<(), ConfigError> {
-        if let ValueKind::Table(merged) = &mut cache.kind {
-            merge(merged, &self.values, false);
-        }
-        Ok(())
-    }
 }
 
 fn merge(merged: &mut Map<String, Value>, layer: &Map<String, Value>, is_kafka: bool) {

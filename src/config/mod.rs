@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use config::{Config, Value, ValueKind};
+use config::{Value, ValueKind};
 
 pub use base_url::BaseUrl;
 pub use environment::{CONFIG_FILE_VARIABLE, Environment};
@@ -154,7 +154,7 @@ pub enum Source {
 pub fn load(source: &Source, environment: &Environment) -> Result<Loaded, Problems> {
     let mut problems = Problems::default();
     let defaults = Layer::parse(None, DEFAULTS).expect("the compiled-in defaults are TOML");
-    let (variables, ignored) = environment.resolve(&scalar_keys(), &mut problems);
+    let (variables, ignored) = environment.resolve(&scalar_keys(&defaults), &mut problems);
     let mut warnings = Vec::new();
     if !ignored.is_empty() {
         warnings.push(format!(
@@ -172,17 +172,7 @@ pub fn load(source: &Source, environment: &Environment) -> Result<Loaded, Proble
     for layer in [&file, &variables] {
         layer.check_aliases(&mut problems);
     }
-    let builder = Config::builder()
-        .add_source(defaults)
-        .add_source(file)
-        .add_source(variables);
-    let merged = match builder.build() {
-        Ok(merged) => merged.cache,
-        Err(error) => {
-            problems.add("the configuration", error.to_string());
-            return Err(problems);
-        }
-    };
+    let merged = Layer::merge([&defaults, &file, &variables]);
     let problems = RefCell::new(problems);
     let settings = read(merged.clone(), &problems, &mut warnings);
     let problems = problems.into_inner();
@@ -232,7 +222,7 @@ fn file(source: &Source, environment: &Environment) -> Result<Layer, (String, St
 }
 
 /// The paths of all keys that hold a single value, as the defaults show them.
-fn scalar_keys() -> Vec<Vec<String>> {
+fn scalar_keys(defaults: &Layer) -> Vec<Vec<String>> {
     fn walk(value: &Value, path: &[String], keys: &mut Vec<Vec<String>>) {
         match &value.kind {
             ValueKind::Table(table) => {
@@ -244,11 +234,8 @@ fn scalar_keys() -> Vec<Vec<String>> {
             _ => keys.push(path.to_vec()),
         }
     }
-    let defaults = Layer::parse(None, DEFAULTS).expect("the compiled-in defaults are TOML");
-    let defaults = Config::builder().add_source(defaults).build();
-    let defaults = defaults.expect("a parsed layer can be merged").cache;
     let mut keys = Vec::new();
-    walk(&defaults, &[], &mut keys);
+    walk(&Layer::merge([defaults]), &[], &mut keys);
     keys
 }
 

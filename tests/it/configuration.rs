@@ -1,5 +1,8 @@
 //! The configuration, as the binary reads it and tells of it.
 
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use insta::assert_snapshot;
@@ -93,6 +96,8 @@ fn the_environment_outranks_the_file() {
         ("KAFKA_BOOTSTRAP_SERVERS", "kafka:9092"),
         ("KAFKA_LINGER_MS", "9"),
         ("KAFKA_SASL_PASSWORD", "secret"),
+        ("MIFFY_KAFKA_SSL_KEY_PASSWORD", "another"),
+        ("KAFKA_ENABLE_SSL_CERTIFICATE_VERIFICATION", "false"),
         ("MIFFY_CONFIG", "not-a-key.toml"),
         ("UNRELATED", "1"),
     ];
@@ -113,6 +118,8 @@ fn the_environment_outranks_the_file() {
     assert_eq!(properties["bootstrap.servers"], "kafka:9092");
     assert_eq!(properties["linger.ms"], "9");
     assert_eq!(properties["sasl.password"], "secret");
+    assert_eq!(properties["ssl.key.password"], "another");
+    assert_eq!(properties["enable.ssl.certificate.verification"], "false");
 }
 
 #[test]
@@ -211,6 +218,78 @@ fn every_error_is_told_at_once_with_its_key() {
 }
 
 #[test]
+fn what_could_never_work_is_an_error() {
+    let broker = |servers: &str| format!("[kafka]\n\"bootstrap.servers\" = \"{servers}\"\n");
+    let route = |path: &str| format!("routes = [{{ path = \"{path}\" }}]");
+    let cases = [
+        (
+            "port = 9000".to_owned(),
+            "management_port: is the same as port",
+        ),
+        ("port = 65536".to_owned(), "port number"),
+        (
+            "candidate = \"http://a:80800\"".to_owned(),
+            "no port number",
+        ),
+        (
+            "shutdown_timeout = \"9999999999s\"".to_owned(),
+            "up to a year",
+        ),
+        (
+            "[compare]\nmax_differences = 9223372036854775807".to_owned(),
+            "100000000",
+        ),
+        (broker(""), "bootstrap.servers"),
+        (broker("a:9092,,b:port"), "bootstrap.servers"),
+        (route("/a b"), "' ' in it"),
+        (route("/a?b"), "'?' in it"),
+        (route("/{id}/{id}"), "two parameters \"id\""),
+        (
+            "\"port[9223372036854775807]\" = 1".to_owned(),
+            "unknown key",
+        ),
+        ("\"port.x\" = 1".to_owned(), "unknown key"),
+        ("\"\" = 1".to_owned(), "unknown key"),
+        (
+            "[kafka]\nsasl.password = \"x\"".to_owned(),
+            "has to be quoted",
+        ),
+    ];
+    for (toml, part) in cases {
+        let problems = problems(&toml, &[]);
+        assert!(problems.contains(part), "{toml}: {problems}");
+    }
+}
+
+#[test]
+fn secrets_are_not_told_in_errors() {
+    for toml in [
+        "reference = \"http://user:s3cret@host\"",
+        "candidate = \"user:s3cret@host\"",
+        "[kafka]\n\"sasl.password\" = \"s3cret",
+        "[kafka]\n\"sasl.password\" = s3cret",
+        "[kafka]\n\"sasl.password\" = [\"s3cret\"]",
+        "[kafka]\n\"ssl.key.password\" = { s3cret = 1 }",
+    ] {
+        let ended = Miffy::new(&["check"]).config(toml).output();
+        assert_eq!(ended.code, EX_USAGE, "{toml}");
+        assert!(!ended.stderr.contains("s3cret"), "{toml}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_variable_that_is_not_unicode_is_an_error() {
+    let value = OsString::from_vec(vec![b'a', 0xff]);
+    let environment = [("MIFFY_KAFKA_TOPIC", value.clone()), ("OTHER", value)];
+    let environment: Environment = environment.into_iter().collect();
+    let problems = load(&Source::Text(String::new()), &environment).unwrap_err();
+    assert_eq!(
+        problems.to_string().lines().skip(1).collect::<Vec<_>>(),
+        ["  MIFFY_KAFKA_TOPIC: its value is not Unicode"]
+    );
+}
+
+#[test]
 fn properties_that_rule_each_other_out_are_an_error() {
     let toml = "[kafka]\n\"enable.idempotence\" = true\n\"acks\" = 1\n";
     assert!(problems(toml, &[]).contains("`acks` must be set to `all`"));
@@ -239,6 +318,35 @@ fn a_property_may_be_given_by_its_other_name() {
     assert_eq!(properties.get("bootstrap.servers"), None);
     assert_eq!(properties.get("compression.type"), None);
     assert_eq!(properties["metadata.broker.list"], "a:1");
+}
+
+#[test]
+fn the_environment_outranks_the_file_by_whichever_name_of_a_property() {
+    for (variable, of_file, of_variable) in [
+        (
+            "KAFKA_BOOTSTRAP_SERVERS",
+            "metadata.broker.list",
+            "bootstrap.servers",
+        ),
+        (
+            "KAFKA_METADATA_BROKER_LIST",
+            "bootstrap.servers",
+            "metadata.broker.list",
+        ),
+        (
+            "MIFFY_KAFKA_METADATA_BROKER_LIST",
+            "bootstrap.servers",
+            "metadata.broker.list",
+        ),
+    ] {
+        let file = format!("[kafka]\n\"{of_file}\" = \"file:1\"\n");
+        let properties = settings(&file, &[(variable, "environment:1")])
+            .unwrap()
+            .kafka
+            .properties;
+        assert_eq!(properties.get(of_file), None, "{variable}");
+        assert_eq!(properties[of_variable], "environment:1", "{variable}");
+    }
 }
 
 #[test]
@@ -283,13 +391,33 @@ fn check_shows_the_configuration_in_effect_with_its_routes_and_doubts() {
 }
 
 #[test]
-fn check_output_is_a_configuration_again() {
-    let ended = Miffy::new(&["check"])
-        .config("port = 81\nroutes = [{ path = \"/a\" }]")
-        .output();
-    let again = settings(&ended.stdout, &[]).unwrap();
-    assert_eq!(again.listen.port(), 81);
-    assert_eq!(again.routes.len(), 1);
+fn check_output_is_the_same_configuration_again() {
+    for toml in [
+        "port = 81\nroutes = [{ path = \"/a\" }, { path = \"/b/{id}\", methods = [\"GET\"], key = \"id\" }]",
+        "[kafka]\n\"enable.idempotence\" = 1\n\"metadata.broker.list\" = \"a:1\"\n",
+        "[capture]\nmax_body = 5000\n[timeouts.reference]\nfirst_byte = \"1m\"\n",
+    ] {
+        let ended = Miffy::new(&["check"]).config(toml).output();
+        assert_eq!(
+            settings(&ended.stdout, &[]),
+            settings(toml, &[]),
+            "{}",
+            ended.stdout
+        );
+    }
+}
+
+#[test]
+fn check_is_content_with_a_reader_that_leaves_and_not_with_a_full_disk() {
+    let check =
+        || Miffy::new(&["check"]).config("routes = [{ path = \"/a\", methods = [\"GET\"] }]");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(check().output_to(writer), (0, String::new()));
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let (code, said) = check().output_to(full);
+    assert_eq!(code, 1);
+    assert!(said.contains("standard output can't be written"), "{said}");
 }
 
 #[test]

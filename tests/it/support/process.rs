@@ -62,6 +62,13 @@ impl Miffy {
         }
     }
 
+    /// Runs it to its end with this standard output; gives its exit code and what it wrote elsewhere.
+    pub(crate) fn output_to(mut self, stdout: impl Into<Stdio>) -> (i32, String) {
+        let output = self.command.stdout(stdout).output().unwrap();
+        let code = output.status.code().expect("it was not killed");
+        (code, String::from_utf8(output.stderr).unwrap())
+    }
+
     /// Starts it and goes on.
     pub(crate) fn spawn(mut self) -> Running {
         let mut child = self
