@@ -23,6 +23,7 @@ mod candidate;
 mod judge;
 mod ledger;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -58,7 +59,8 @@ fn large_comparisons() -> usize {
     (cores / 2).max(1)
 }
 
-/// Is told how each matched request ended. It is called on the shadow's tasks, and must not block.
+/// Is told how each matched request ended. It is called on the shadow's tasks, and for skipped requests
+/// on the live path's, and must not block.
 pub trait Observer: Send + Sync {
     /// A matched request ended.
     fn ended(&self, report: &Report<'_>);
@@ -347,15 +349,20 @@ impl Inner {
             Publication::Record(record) => self.delivery.publish(record),
             Publication::Unwritable => self.delivery.counts().unwritable(),
         }
+        let pair = pair.as_ref();
+        self.tell(&Report {
+            experiment,
+            method,
+            target,
+            outcome,
+            pair: pair.map(|(pair, found)| (&pair.reference, &pair.candidate, found)),
+        });
+    }
+
+    /// Tells the observer. If it panics, which the panic hook tells of, that is its own affair.
+    fn tell(&self, report: &Report<'_>) {
         if let Some(observer) = &self.observer {
-            let pair = pair.as_ref();
-            observer.ended(&Report {
-                experiment,
-                method,
-                target,
-                outcome,
-                pair: pair.map(|(pair, found)| (&pair.reference, &pair.candidate, found)),
-            });
+            let _panicked = catch_unwind(AssertUnwindSafe(|| observer.ended(report)));
         }
     }
 }
@@ -399,5 +406,55 @@ impl Drop for Ticket {
             // Only a panic gets here.
             self.conclude(Err(Skip::Internal));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::{Budget, RequestHead, reference_slot};
+    use crate::client::{Timeouts, Tls};
+    use crate::config::{self, Environment, Source};
+    use crate::delivery::Counts;
+
+    #[tokio::test]
+    async fn an_exchange_whose_task_breaks_off_is_counted_all_the_same() {
+        let routes = Source::Text("routes = [{ path = \"/a\" }]".to_owned());
+        let loaded = config::load(&routes, &Environment::default()).expect("it is valid");
+        let settings = loaded.settings;
+        let counts = Counts::register();
+        let delivery = Delivery::start(&settings.kafka, settings.delivery, counts);
+        let limit = Duration::from_secs(1);
+        let timeouts = Timeouts {
+            connect: limit,
+            first_byte: None,
+        };
+        let experiment = Arc::new(Experiment::new(0, &settings.routes[0]));
+        let parts = Parts {
+            client: Client::new(timeouts, Tls::Unused).expect("a client"),
+            candidate_limit: limit,
+            limits: Limits {
+                max_body: 1,
+                budget: Budget::new(1),
+            },
+            max_in_flight: 1,
+            max_wait: limit,
+            max_differences: 1,
+            max_message: 1,
+            delivery: Arc::new(delivery.expect("a producer")),
+            observer: None,
+        };
+        let shadow = Shadow::register(parts, [&*experiment]);
+        let (head, ()) = http::Request::new(()).into_parts();
+        let (_slot, reference) = reference_slot();
+        let exchange = Exchange {
+            experiment,
+            request: RequestHead::from(&head),
+            request_body: RequestBody::Empty,
+            reference,
+        };
+        drop(Ticket::issue(&shadow.0, &exchange));
+        assert_eq!(shadow.ledger().requests(), 1);
+        assert_eq!(shadow.ledger().summary(), "skipped.internal=1");
     }
 }

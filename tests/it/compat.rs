@@ -6,6 +6,7 @@
 
 use axum::body::Body;
 use axum::response::Response;
+use miffy::app::Plugs;
 use miffy::config::Environment;
 use serde_json::{Value, json};
 
@@ -31,7 +32,7 @@ async fn the_recorded_requests_give_the_recorded_records() {
     ]
     .into_iter()
     .collect();
-    let miffy = Miffy::start(CONFIG, &environment).await;
+    let miffy = Miffy::start(CONFIG, &environment, Plugs::default()).await;
     let sent = send_requests(&miffy).await;
     miffy.outcomes(sent).await;
     miffy.stop().await;

@@ -1,6 +1,10 @@
 //! The candidate's side: every matched request ends in one outcome, and none in the client's way.
 
+use std::sync::Arc;
+
 use axum::body::Body;
+use miffy::app::Plugs;
+use miffy::shadow::{Observer, Report};
 use serde_json::json as value;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
@@ -20,6 +24,14 @@ async fn one_request(miffy: Miffy, broker: &Broker, outcome: &str, records: usiz
     assert_eq!(miffy.outcomes(1).await, outcomes([(outcome, 1)]));
     miffy.stop().await;
     assert_eq!(broker.published().await.len(), records, "{outcome}");
+}
+
+/// Waits until no body is held for comparison any longer.
+async fn nothing_is_captured(miffy: &Miffy) {
+    until("what was captured to be released", || async {
+        (miffy.metric("miffy_captured_bytes").await[""] == 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -236,7 +248,7 @@ async fn responses_over_the_bound_stream_on_and_are_compared_by_length_and_hash(
             outcomes([(outcome, 1)]),
             "{bounds}"
         );
-        assert_eq!(miffy.metric("miffy_captured_bytes").await[""], 0);
+        nothing_is_captured(&miffy).await;
         miffy.stop().await;
         let kinds: Vec<_> = broker
             .published()
@@ -303,10 +315,7 @@ async fn a_pair_whose_reference_does_not_end_is_given_up() {
         miffy.outcomes(1).await,
         outcomes([("skipped.reference_slow", 1)])
     );
-    until("what was captured to be released", || async {
-        (miffy.metric("miffy_captured_bytes").await[""] == 0).then_some(())
-    })
-    .await;
+    nothing_is_captured(&miffy).await;
     assert!(
         go_on
             .try_recv()
@@ -376,6 +385,33 @@ async fn a_stop_lets_running_exchanges_finish_and_gives_up_the_rest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_observer_that_panics_costs_no_record_and_no_count() {
+    struct Panicking;
+    impl Observer for Panicking {
+        fn ended(&self, report: &Report<'_>) {
+            panic!("asked to, at {}", report.target);
+        }
+    }
+    let broker = Broker::start();
+    let reference = Backend::start(ok).await;
+    let candidate = Backend::start(|_| async { json("{}") }).await;
+    let plugs = Plugs {
+        observer: Some(Arc::new(Panicking)),
+        ..Plugs::default()
+    };
+    let setup = Setup::of(&reference, &candidate, &broker)
+        .routes(r#"{ path = "/x/{*rest}", methods = ["GET"] }"#);
+    let miffy = setup.start_with(plugs).await;
+    for answer in [miffy.get("/x/1").await, miffy.post("/x/1", "").await] {
+        assert_eq!(answer.bytes().await.unwrap(), r#"{"n":1}"#);
+    }
+    let expected = outcomes([("different", 1), ("skipped.method", 1)]);
+    assert_eq!(miffy.outcomes(2).await, expected);
+    miffy.stop().await;
+    assert_eq!(broker.published().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_ledger_adds_up_under_load_with_everything_going_wrong() {
     let broker = Broker::start();
     let reference = Backend::start(|request: Arrived| async move {
@@ -413,6 +449,9 @@ async fn the_ledger_adds_up_under_load_with_everything_going_wrong() {
     }
     let ended = miffy.outcomes(400).await;
     assert_eq!(ended.values().sum::<u64>(), 400, "{ended:?}");
+    for outcome in ["equal", "different", "candidate_failed.timeout"] {
+        assert!(ended[outcome] > 0, "{outcome}: {ended:?}");
+    }
     let records: u64 = ended
         .iter()
         .filter(|(name, _)| *name == "different" || name.contains("failed"))

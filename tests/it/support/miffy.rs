@@ -65,7 +65,11 @@ impl Setup {
     }
 
     pub(crate) async fn start(self) -> Miffy {
-        Miffy::start(&self.toml(), &Environment::default()).await
+        self.start_with(Plugs::default()).await
+    }
+
+    pub(crate) async fn start_with(self, plugs: Plugs) -> Miffy {
+        Miffy::start(&self.toml(), &Environment::default(), plugs).await
     }
 
     pub(crate) fn toml(&self) -> String {
@@ -83,14 +87,14 @@ pub(crate) async fn between(reference: &Backend, candidate: &Backend, broker: &B
 
 impl Miffy {
     /// Starts with this configuration, on free ports of the loopback interface.
-    pub(crate) async fn start(config: &str, environment: &Environment) -> Self {
+    pub(crate) async fn start(config: &str, environment: &Environment, plugs: Plugs) -> Self {
         let loaded = load(&Source::Text(config.to_owned()), environment);
         let mut settings = loaded
             .unwrap_or_else(|problems| panic!("{problems}"))
             .settings;
         settings.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         settings.management_listen = settings.listen;
-        let app = App::bind(&settings, Plugs::default()).await.unwrap();
+        let app = App::bind(&settings, plugs).await.unwrap();
         let address = app.address().unwrap();
         let management = app.management_address().unwrap();
         let (stop, stopped) = oneshot::channel();
