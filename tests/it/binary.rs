@@ -1,6 +1,7 @@
 //! The binary as a process: how it starts, logs and ends.
 
-use std::net::TcpListener;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
@@ -45,7 +46,8 @@ async fn either_signal_ends_it_in_order_with_the_ledger_in_the_log() {
     for signal in ["TERM", "INT"] {
         let broker = Broker::start();
         let (reference, candidate) = disagreeing().await;
-        let setup = Setup::of(&reference, &candidate, &broker).tables("\"linger.ms\" = 60000\n");
+        let setup = Setup::of(&reference, &candidate, &broker);
+        let setup = setup.tables("\"linger.ms\" = 60000\n");
         let (mut miffy, url) = start(&setup, &[]);
         for n in 0..3 {
             assert_eq!(get(&format!("{url}/x/{n}")).await.status(), 200);
@@ -110,6 +112,36 @@ async fn a_stop_without_a_broker_ends_in_time_and_counts_what_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_stop_gives_up_is_in_the_ledger() {
+    let broker = Broker::start();
+    let reference = Backend::start(|_| async { json("1") }).await;
+    let hanging = Backend::hanging().await;
+    let setup = Setup::of(&reference, &hanging, &broker).more("shutdown_timeout = \"100ms\"");
+    let (mut miffy, url) = start(&setup, &[]);
+    get(&format!("{url}/x/1")).await.bytes().await.unwrap();
+    hanging.first().await;
+    miffy.signal("TERM");
+    assert_eq!(miffy.wait().code(), Some(0));
+    let stopped = miffy.stderr.event("stopped");
+    assert_eq!(stopped["outcomes"], "skipped.shutdown=1");
+    assert_eq!(stopped["records"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_dropped_is_told_in_the_log() {
+    let broker = Broker::mock();
+    let (reference, candidate) = disagreeing().await;
+    let setup = Setup::of(&reference, &candidate, &broker);
+    let setup = setup.more("shutdown_timeout = \"1s\"");
+    let (miffy, url) = start(&setup.tables("[delivery]\nqueue_bytes = 10\n"), &[]);
+    get(&format!("{url}/x/1")).await.bytes().await.unwrap();
+    assert_eq!(
+        miffy.stderr.event("a record was dropped")["reason"],
+        "queue_full"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_it_at_once() {
     let broker = Broker::start();
     let hanging = Backend::hanging().await;
@@ -120,6 +152,7 @@ async fn a_second_signal_ends_it_at_once() {
     miffy.stderr.event("stopping");
     miffy.signal("TERM");
     assert_eq!(miffy.wait().code(), Some(1));
+    miffy.stderr.event("told to stop twice: ending at once");
 }
 
 #[test]
@@ -206,6 +239,22 @@ fn free_port() -> u16 {
 }
 
 #[test]
+fn a_misspelt_choice_of_log_lines_is_told_and_passed_over() {
+    let broker = Broker::mock();
+    let mut miffy = Miffy::new(&[])
+        .config(&broker.config())
+        .env("MIFFY_PORT", "0")
+        .env("MIFFY_MANAGEMENT_PORT", "0")
+        .env("MIFFY_LOGGING", "json")
+        .env("RUST_LOG", "miffy=loud")
+        .spawn();
+    miffy.stderr.event("RUST_LOG is passed over");
+    miffy.stderr.event("started");
+    miffy.signal("TERM");
+    assert_eq!(miffy.wait().code(), Some(0));
+}
+
+#[test]
 fn each_log_format_is_what_it_says() {
     let broker = Broker::mock();
     let log = |format: &str| {
@@ -272,6 +321,7 @@ fn demo() -> (Miffy, [u16; 5]) {
     let ports: [u16; 5] = std::array::from_fn(|_| free_port());
     let url = |port: u16| format!("http://127.0.0.1:{port}");
     let miffy = Miffy::new(&["demo"])
+        .env("MIFFY_SHUTDOWN_TIMEOUT", "2s")
         .env("MIFFY_PORT", &ports[0].to_string())
         .env("MIFFY_MANAGEMENT_PORT", &ports[1].to_string())
         .env("MIFFY_REFERENCE", &url(ports[2]))
@@ -303,6 +353,11 @@ async fn the_demo_shows_the_main_job() {
     get(&format!("http://127.0.0.1:{}/api/6", ports[0])).await;
     line("GET /api/6: different");
     line("kafka    miffy, offset 2, key 6");
+    // A client that never finishes is not waited for longer than the shutdown takes.
+    let mut unfinished = TcpStream::connect(("127.0.0.1", ports[0])).unwrap();
+    unfinished
+        .write_all(b"POST /api/8 HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{")
+        .unwrap();
     let metrics = get(&format!("http://127.0.0.1:{}/metrics", ports[1])).await;
     assert!(
         metrics

@@ -92,6 +92,58 @@ async fn a_stop_delivers_what_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stop_delivers_more_than_librdkafkas_queue_holds() {
+    let broker = Broker::start();
+    let (reference, candidate) = disagreeing().await;
+    let miffy = Setup::of(&reference, &candidate, &broker)
+        .tables("\"linger.ms\" = 60000\n\"queue.buffering.max.messages\" = 2\n")
+        .start()
+        .await;
+    for n in 0..20 {
+        miffy.get(&format!("/x/{n}")).await.bytes().await.unwrap();
+    }
+    miffy.outcomes(20).await;
+    miffy.stop().await;
+    assert_eq!(broker.published().await.len(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_never_fits_is_dropped_and_holds_nothing_up() {
+    let broker = Broker::start();
+    let answer = |body: &'static str| {
+        move |request: Arrived| async move {
+            let size = if request.target == "/x/large" { 10 } else { 0 };
+            let names = (0..size).map(|n| format!("x-{n}-{}", "n".repeat(400)));
+            let mut response = response(200, &[], body);
+            for name in names {
+                response.headers_mut().insert(
+                    name.parse::<http::HeaderName>().unwrap(),
+                    "v".parse().unwrap(),
+                );
+            }
+            response
+        }
+    };
+    let reference = Backend::start(answer("a")).await;
+    let candidate = Backend::start(answer("b")).await;
+    // librdkafka's queue is smaller than the names of the headers, which can't be cut.
+    let setup = Setup::of(&reference, &candidate, &broker);
+    let miffy = setup
+        .tables("\"queue.buffering.max.kbytes\" = 4\n")
+        .start()
+        .await;
+    for path in ["/x/large", "/x/small"] {
+        miffy.get(path).await.bytes().await.unwrap();
+    }
+    dropped(&miffy, "too_large").await;
+    until("the other one to be published", || async {
+        (miffy.metric("miffy_records_published_total").await[""] == 1).then_some(())
+    })
+    .await;
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn records_wait_for_a_broker_that_is_away() {
     let broker = Broker::mock();
     broker.controls().broker_down(1).unwrap();

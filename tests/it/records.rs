@@ -1,11 +1,19 @@
 //! The record, held to its schema.
 
+use std::time::{Duration, Instant, SystemTime};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
 use jsonschema::Validator;
 use serde_json::{Value, json as value};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::support::backend::{Arrived, Backend, json, nobody, response};
+use crate::support::backend::{Arrived, Backend, json, nobody, read_head, response};
 use crate::support::broker::{Broker, Published};
 use crate::support::miffy::{Setup, between};
+use crate::support::within;
 
 const SCHEMA: &str = include_str!("../../docs/record.schema.json");
 const DOCUMENT: &str = include_str!("../../docs/record.md");
@@ -137,6 +145,7 @@ async fn credentials_of_the_request_are_masked() {
         .header("x-plain", "plain");
     let request = request
         .header("authorization", secret)
+        .header("proxy-authorization", secret)
         .header("cookie", secret);
     request.header("x-api-key", secret).send().await.unwrap();
     miffy.outcomes(1).await;
@@ -152,6 +161,7 @@ async fn credentials_of_the_request_are_masked() {
     assert_eq!(record["request"]["headers"]["cookie"], "[redacted]");
     let redacted = [
         "request.headers.authorization",
+        "request.headers.proxy-authorization",
         "request.headers.cookie",
         "request.headers.x-api-key",
     ];
@@ -182,7 +192,115 @@ async fn bodies_over_the_bound_are_there_with_their_start() {
     assert_eq!(truncated.len(), 2);
     assert_eq!(truncated[1]["field"], "candidate.response.body");
     assert_eq!(truncated[1]["size"], 3003);
-    assert!(truncated[1]["kept"].as_u64().unwrap() <= 1024);
-    let body = &record["reference"]["response"]["body"];
+    assert_eq!(truncated[1]["kept"], 1024);
+    let body = &record["candidate"]["response"]["body"];
     assert_eq!(body["type"], "bytes");
+    let kept = STANDARD.decode(body["value"].as_str().unwrap()).unwrap();
+    assert_eq!(kept, "abc".repeat(1001).as_bytes()[..1024]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_are_those_of_the_exchange() {
+    let broker = Broker::start();
+    let (sender, mut requests) = mpsc::unbounded_channel();
+    let slow = Backend::raw(move |mut stream| {
+        let sender = sender.clone();
+        async move {
+            read_head(&mut stream).await;
+            let head = b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n";
+            stream.write_all(head).await.unwrap();
+            let (finish, finished) = oneshot::channel::<()>();
+            sender.send(finish).unwrap();
+            finished.await.unwrap();
+            stream.write_all(b"a").await.unwrap();
+        }
+    })
+    .await;
+    let candidate = Backend::start(|_| async { response(200, &[], "b") }).await;
+    let miffy = between(&slow, &candidate, &broker).await;
+    let before = SystemTime::now() - Duration::from_millis(1);
+    let answer = miffy.get("/x/1").await;
+    let begun = Instant::now();
+    let finish = within("the request", requests.recv()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let waited = begun.elapsed().as_secs_f64() * 1e3;
+    finish.send(()).unwrap();
+    answer.bytes().await.unwrap();
+    miffy.outcomes(1).await;
+    miffy.stop().await;
+    let record = only_record(&broker).await;
+    let ms = |side: &str, time: &str| record[side][time].as_f64().unwrap();
+    assert!(
+        ms("reference", "elapsed_ms") >= ms("reference", "first_byte_ms") + waited,
+        "{record:#}"
+    );
+    assert!(ms("candidate", "elapsed_ms") >= ms("candidate", "first_byte_ms"));
+    let timestamp = record["timestamp"].as_str().unwrap();
+    let received = humantime::parse_rfc3339(timestamp).unwrap();
+    assert!(
+        before <= received && received <= SystemTime::now(),
+        "{timestamp}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_then_differences_then_headers_give_way_until_a_record_fits() {
+    let broker = Broker::start();
+    let answer = |n: u32| {
+        move |_: Arrived| async move {
+            let pairs = (0..200).map(|key| format!("\"{key}-{}\": {n}", "k".repeat(100)));
+            let mut response = json(format!("{{{}}}", pairs.collect::<Vec<_>>().join(",")));
+            // Each of these bytes is three in the record.
+            let value = HeaderValue::from_bytes(&[0xe9; 10_000]).unwrap();
+            response.headers_mut().insert("x-long", value);
+            response
+        }
+    };
+    let reference = Backend::start(answer(1)).await;
+    let candidate = Backend::start(answer(2)).await;
+    let setup = Setup::of(&reference, &candidate, &broker);
+    let tables = "\"message.max.bytes\" = 10000\n[compare]\nmax_differences = 1000\n";
+    let miffy = setup.tables(tables).start().await;
+    miffy.get("/x/1").await.bytes().await.unwrap();
+    miffy.outcomes(1).await;
+    miffy.stop().await;
+    let record = only_record(&broker).await;
+    assert_eq!(record["differences_total"], 200);
+    assert!(record["differences"].as_array().unwrap().len() <= 10);
+    let fields: Vec<&Value> = record["truncated"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|truncated| &truncated["field"])
+        .collect();
+    let expected = [
+        "reference.response.headers",
+        "reference.response.body",
+        "candidate.response.headers",
+        "candidate.response.body",
+    ];
+    assert_eq!(fields, expected.map(Value::from).iter().collect::<Vec<_>>());
+    let header = record["reference"]["response"]["headers"]["x-long"]
+        .as_str()
+        .unwrap();
+    assert!(
+        header.ends_with("\u{FFFD}…") && header.len() < 1100,
+        "{header}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_json_reader_can_read_a_body_however_deep() {
+    let broker = Broker::start();
+    let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+    // The first is as deep as is taken for JSON; the other isn't any longer.
+    let reference = Backend::start(move |_| async move { json(deep(120)) }).await;
+    let candidate = Backend::start(move |_| async move { json(deep(121)) }).await;
+    let miffy = between(&reference, &candidate, &broker).await;
+    miffy.get("/x/1").await.bytes().await.unwrap();
+    miffy.outcomes(1).await;
+    miffy.stop().await;
+    let record = only_record(&broker).await;
+    assert_eq!(record["reference"]["response"]["body"]["type"], "json");
+    assert_eq!(record["candidate"]["response"]["body"]["type"], "bytes");
 }
