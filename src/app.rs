@@ -247,7 +247,10 @@ fn shadow_parts(
         max_in_flight: settings.shadow.max_in_flight,
         max_wait: settings.shadow.max_wait,
         max_differences: settings.max_differences,
-        max_message: settings.kafka.max_message_bytes(),
+        max_message: settings
+            .kafka
+            .max_message_bytes
+            .min(settings.delivery.queue_bytes),
         delivery,
         observer,
     })

@@ -2,12 +2,12 @@
 
 use std::iter::once;
 
-use super::print;
+use super::{complain, print};
 use crate::config::{Loaded, Methods, Route};
 
 pub(super) fn run(loaded: &Loaded) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
+        complain(&format!("warning: {warning}"));
     }
     let routes = table(&loaded.settings.routes).join("\n#   ");
     print(&format!(

@@ -3,16 +3,13 @@
 //! Exit codes: 0 done, 1 could not start or failed, 64 bad configuration or command line (`EX_USAGE` of
 //! BSD's sysexits).
 
-// The commands talk to whoever typed them.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
-
 mod check;
 pub mod demo;
 mod health;
 mod run;
 mod signals;
 
-use std::io::{ErrorKind, Write, stdout};
+use std::io::{ErrorKind, Write, stderr, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -99,6 +96,10 @@ pub fn main() -> ExitCode {
         Command::Health => load()
             .map_err(Failure::from)
             .and_then(|loaded| Ok(health::run(&loaded)?)),
+        Command::Demo if arguments.config.is_some() => {
+            complain("miffy: the demo takes no --config; variables such as MIFFY_PORT change it");
+            return ExitCode::from(EX_USAGE);
+        }
         Command::Demo => demo::load(&environment)
             .map_err(Failure::from)
             .and_then(|loaded| Ok(demo::run(loaded)?)),
@@ -106,11 +107,11 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Configuration(problems)) => {
-            eprintln!("miffy: {problems}");
+            complain(&format!("miffy: {problems}"));
             ExitCode::from(EX_USAGE)
         }
         Err(Failure::Other(error)) => {
-            eprintln!("miffy: {error:#}");
+            complain(&format!("miffy: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -135,6 +136,11 @@ fn print(text: &str) -> anyhow::Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         done => done.context("standard output can't be written"),
     }
+}
+
+/// Writes a line to standard error. What can't be said there can't be said anywhere.
+fn complain(text: &str) {
+    let _unsaid = writeln!(stderr(), "{text}");
 }
 
 /// Logs what may not be meant.

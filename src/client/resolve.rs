@@ -67,7 +67,7 @@ mod tests {
         let lookups = u32::try_from(MAX_LOOKUPS).expect("a small number");
         let threads = resolver.threads.clone();
         let busy = threads.try_acquire_many(lookups).expect("all are free");
-        let mut looking_up = resolver.call("localhost".parse().expect("a name"));
+        let mut looking_up = resolver.call("127.0.0.1".parse().expect("a name"));
         tokio::select! {
             biased;
             _ = &mut looking_up => panic!("there is no thread for it"),

@@ -62,6 +62,8 @@ pub struct Kafka {
     pub topic: String,
     /// librdkafka's properties by name.
     pub properties: BTreeMap<String, String>,
+    /// The largest record in bytes, key included, that librdkafka takes and has room for.
+    pub max_message_bytes: usize,
     /// Whether idempotence, which was not asked for, had to give way to other properties.
     pub idempotence_was_turned_off: bool,
 }
@@ -71,21 +73,6 @@ impl Kafka {
     #[must_use]
     pub fn client_config(&self) -> ClientConfig {
         client_config(&self.properties)
-    }
-
-    /// The largest record in bytes, key included, that librdkafka takes and has room for.
-    #[must_use]
-    pub fn max_message_bytes(&self) -> usize {
-        let number = |name, default| {
-            let given = self.properties.get(name);
-            given
-                .and_then(|number| number.parse().ok())
-                .unwrap_or(default)
-        };
-        // The numbers are librdkafka's defaults.
-        let message: usize = number("message.max.bytes", 1_000_000);
-        let queue: usize = number("queue.buffering.max.kbytes", 1_048_576);
-        message.min(queue.saturating_mul(1024))
     }
 }
 
@@ -136,17 +123,37 @@ pub(super) fn read(mut section: Section<'_>, warnings: &mut Vec<String>) -> Opti
     let idempotence_is_default = given
         .get(IDEMPOTENCE)
         .is_some_and(|value| value.origin().is_none());
-    let properties = checked_one_by_one(given, &section);
-    let brokers_are_right = properties
-        .as_ref()
-        .is_some_and(|properties| check_brokers(properties, &section));
-    let mut kafka = Kafka {
+    let (mut properties, each_is_right) = checked_one_by_one(given, &section);
+    let brokers_are_right = check_brokers(&properties, &section);
+    if !each_is_right {
+        return None;
+    }
+    let warning = check_as_a_whole(&mut properties, idempotence_is_default)
+        .map_err(|error| {
+            // It often begins with the property that it is about.
+            let named = error.split(['`', ' ', ':']).find(|word| is_property(word));
+            let message = format!("librdkafka refuses the properties: {error}");
+            section.problem(named.unwrap_or("the properties"), message);
+        })
+        .ok()?;
+    let kafka = Kafka {
         topic: topic?,
-        properties: properties?,
-        idempotence_was_turned_off: false,
+        max_message_bytes: max_message_bytes(&properties),
+        properties,
+        idempotence_was_turned_off: warning.is_some(),
     };
-    let right = check_as_a_whole(&mut kafka, idempotence_is_default, &section, warnings);
-    (right && brokers_are_right).then_some(kafka)
+    warnings.extend(warning);
+    brokers_are_right.then_some(kafka)
+}
+
+/// librdkafka's own reading of the numbers, given or not: it takes hexadecimal ones, too.
+fn max_message_bytes(properties: &BTreeMap<String, String>) -> usize {
+    let config = client_config(properties).create_native_config();
+    let number = |name| config.as_ref().ok()?.get(name).ok()?.parse().ok();
+    let message: Option<usize> = number("message.max.bytes");
+    let queue: Option<usize> = number("queue.buffering.max.kbytes");
+    let queue = queue.map(|kbytes| kbytes.saturating_mul(1024));
+    message.into_iter().chain(queue).min().unwrap_or(0)
 }
 
 /// Kafka's own rule: what can be a directory's name.
@@ -204,11 +211,11 @@ fn is_broker(broker: &str) -> bool {
         && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
-/// Has librdkafka check each property by itself.
+/// Has librdkafka check each property by itself; gives those that are right, and whether all are.
 fn checked_one_by_one(
     given: Map<String, Value>,
     section: &Section<'_>,
-) -> Option<BTreeMap<String, String>> {
+) -> (BTreeMap<String, String>, bool) {
     let mut properties = BTreeMap::new();
     let mut all_right = true;
     for (name, value) in given {
@@ -241,39 +248,26 @@ fn checked_one_by_one(
             }
         }
     }
-    all_right.then_some(properties)
+    (properties, all_right)
 }
 
-/// Has librdkafka check the properties together, as a producer's, without connecting anywhere.
+/// Has librdkafka check the properties together, as a producer's, without connecting anywhere. Gives a
+/// warning if idempotence had to be turned off, or librdkafka's reason against them.
 fn check_as_a_whole(
-    kafka: &mut Kafka,
+    properties: &mut BTreeMap<String, String>,
     idempotence_is_default: bool,
-    section: &Section<'_>,
-    warnings: &mut Vec<String>,
-) -> bool {
-    let Err(mut error) = create_offline(&kafka.properties) else {
-        return true;
+) -> Result<Option<String>, String> {
+    let Err(error) = create_offline(properties) else {
+        return Ok(None);
     };
-    if idempotence_is_default {
-        let off = "false".to_owned();
-        kafka.properties.insert(IDEMPOTENCE.to_owned(), off);
-        match create_offline(&kafka.properties) {
-            Ok(()) => {
-                warnings.push(format!(
-                    "kafka.\"{IDEMPOTENCE}\" is turned off, because other properties rule it out: \
-                     {error}"
-                ));
-                kafka.idempotence_was_turned_off = true;
-                return true;
-            }
-            Err(other) => error = other,
-        }
+    if !idempotence_is_default {
+        return Err(error);
     }
-    // It often begins with the property that it is about.
-    let named = error.split(['`', ' ', ':']).find(|word| is_property(word));
-    let message = format!("librdkafka refuses the properties: {error}");
-    section.problem(named.unwrap_or("the properties"), message);
-    false
+    properties.insert(IDEMPOTENCE.to_owned(), "false".to_owned());
+    create_offline(properties)?;
+    Ok(Some(format!(
+        "kafka.\"{IDEMPOTENCE}\" is turned off, because other properties rule it out: {error}"
+    )))
 }
 
 /// Creates a producer that knows no broker, and drops it.

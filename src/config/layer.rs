@@ -9,6 +9,7 @@ use config::{FileFormat, Format as _, Map, Value, ValueKind};
 
 use super::kafka;
 use super::problem::Problems;
+use super::reader::origin;
 
 /// Values in the shape of the configuration.
 #[derive(Debug, Clone, Default)]
@@ -23,20 +24,32 @@ impl Layer {
         match FileFormat::Toml.parse(origin.as_ref(), text) {
             Ok(values) => Ok(Self { values }),
             Err(error) => Err(match error.downcast_ref::<toml::de::Error>() {
-                // Its own form would show the line, and with it perhaps a password.
-                Some(error) => format!("{}{}", error.message(), position(text, error.span())),
-                None => "not TOML".to_owned(),
+                Some(error) => told(text, error),
+                // It is TOML, and can't be a configuration's value.
+                None => toml::from_str::<toml::Table>(text).map_or_else(
+                    |error| told(text, &error),
+                    |_| "has a number that is out of range".to_owned(),
+                ),
             }),
         }
     }
 
-    /// The layers as one table, later ones over earlier ones.
-    pub(super) fn merge<'l>(layers: impl IntoIterator<Item = &'l Self>) -> Value {
+    /// The layers as one table, later ones over earlier ones. What stands in place of a table is a
+    /// problem.
+    pub(super) fn merge<'l>(
+        layers: impl IntoIterator<Item = &'l Self>,
+        problems: &mut Problems,
+    ) -> Value {
         let mut merged = Map::new();
         for layer in layers {
-            merge(&mut merged, &layer.values, false);
+            merge(&mut merged, &layer.values, "", problems);
         }
         Value::new(None, merged)
+    }
+
+    /// The layer as one table.
+    pub(super) fn root(&self) -> Value {
+        Value::new(None, self.values.clone())
     }
 
     /// Sets the key at `path`.
@@ -73,6 +86,11 @@ impl Layer {
     }
 }
 
+/// An error without the line that it is in, which may hold a password.
+fn told(text: &str, error: &toml::de::Error) -> String {
+    format!("{}{}", error.message(), position(text, error.span()))
+}
+
 /// " at line 3, column 7", if it is known where.
 fn position(text: &str, span: Option<Range<usize>>) -> String {
     let Some(before) = span.and_then(|span| text.get(..span.start)) else {
@@ -83,9 +101,15 @@ fn position(text: &str, span: Option<Range<usize>>) -> String {
     format!(" at line {line}, column {column}")
 }
 
-fn merge(merged: &mut Map<String, Value>, layer: &Map<String, Value>, is_kafka: bool) {
+/// Puts the layer's part at `path` over what was merged there.
+fn merge(
+    merged: &mut Map<String, Value>,
+    layer: &Map<String, Value>,
+    path: &str,
+    problems: &mut Problems,
+) {
     for (key, value) in layer {
-        if is_kafka {
+        if path == kafka::TABLE {
             for alias in kafka::aliases(key) {
                 merged.shift_remove(alias);
             }
@@ -95,11 +119,22 @@ fn merge(merged: &mut Map<String, Value>, layer: &Map<String, Value>, is_kafka: 
             &value.kind,
         ) {
             (Some(ValueKind::Table(merged)), ValueKind::Table(layer)) => {
-                merge(merged, layer, key == kafka::TABLE);
+                merge(merged, layer, &join(path, key), problems);
+            }
+            (Some(ValueKind::Table(_)), _) => {
+                let message = format!("must be a table{}", origin(value));
+                problems.add(join(path, key), message);
             }
             _ => {
                 merged.insert(key.clone(), value.clone());
             }
         }
+    }
+}
+
+fn join(path: &str, key: &str) -> String {
+    match path {
+        "" => key.to_owned(),
+        path => format!("{path}.{key}"),
     }
 }

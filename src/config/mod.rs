@@ -172,7 +172,7 @@ pub fn load(source: &Source, environment: &Environment) -> Result<Loaded, Proble
     for layer in [&file, &variables] {
         layer.check_aliases(&mut problems);
     }
-    let merged = Layer::merge([&defaults, &file, &variables]);
+    let merged = Layer::merge([&defaults, &file, &variables], &mut problems);
     let problems = RefCell::new(problems);
     let settings = read(merged.clone(), &problems, &mut warnings);
     let problems = problems.into_inner();
@@ -235,7 +235,7 @@ fn scalar_keys(defaults: &Layer) -> Vec<Vec<String>> {
         }
     }
     let mut keys = Vec::new();
-    walk(&Layer::merge([defaults]), &[], &mut keys);
+    walk(&defaults.root(), &[], &mut keys);
     keys
 }
 
@@ -343,6 +343,12 @@ fn compare(mut section: Section<'_>) -> Option<usize> {
 fn delivery(mut section: Section<'_>) -> Option<Delivery> {
     let queue_records = section.take("queue_records");
     let queue_bytes = section.take("queue_bytes").map(bytes);
+    let queue_bytes = queue_bytes.filter(|bytes| {
+        if *bytes == 0 {
+            section.problem("queue_bytes", "must be above 0, or no record would fit");
+        }
+        *bytes > 0
+    });
     section.finish();
     Some(Delivery {
         queue_records: queue_records?,

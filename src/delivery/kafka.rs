@@ -98,6 +98,8 @@ impl Producer {
             .payload(&record.payload);
         // Before it is sent: its delivery may be told before `send` returns.
         self.counts.handed_to_kafka();
+        // Known before it is sent: nobody else sends, so that it stays so.
+        let mut was_empty = false;
         loop {
             let refused = match self.inner.send(message) {
                 Ok(()) => return,
@@ -107,11 +109,12 @@ impl Producer {
                 }
             };
             let reason = match reason(&refused) {
-                // It is full, and empty: this one never fits.
-                DropReason::QueueFull if self.inner.in_flight_count() == 0 => DropReason::TooLarge,
+                // It can't be full: this one never fits.
+                DropReason::QueueFull if was_empty => DropReason::TooLarge,
                 DropReason::QueueFull if stop.waiting.is_cancelled() => DropReason::Shutdown,
                 DropReason::QueueFull => {
                     self.wait_for_room(stop).await;
+                    was_empty = self.inner.in_flight_count() == 0;
                     continue;
                 }
                 reason => reason,

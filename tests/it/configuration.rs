@@ -254,10 +254,70 @@ fn what_could_never_work_is_an_error() {
             "[kafka]\nsasl.password = \"x\"".to_owned(),
             "has to be quoted",
         ),
+        (
+            "port = 99999999999999999999".to_owned(),
+            "at line 1, column 8",
+        ),
+        ("port = 1e999".to_owned(), "overflowed at line 1"),
+        (
+            "[delivery]\nqueue_bytes = 0".to_owned(),
+            "delivery.queue_bytes: ",
+        ),
     ];
     for (toml, part) in cases {
         let problems = problems(&toml, &[]);
         assert!(problems.contains(part), "{toml}: {problems}");
+    }
+}
+
+#[test]
+fn a_value_in_place_of_a_table_is_told_and_nothing_that_follows_from_it() {
+    let toml = "shadow = 1\nkafka = \"a:1\"\ntimeouts = { reference = \"1s\" }";
+    let environment = [("MIFFY_SHADOW_MAX_WAIT", "1s"), ("KAFKA_ACKS", "all")];
+    let expected = ["shadow", "kafka", "timeouts.reference"]
+        .map(|key| format!("{key}: must be a table (in the given configuration)"));
+    for environment in [&[][..], &environment] {
+        assert_eq!(
+            problems(toml, environment).lines().collect::<Vec<_>>(),
+            expected
+        );
+    }
+}
+
+#[test]
+fn every_error_of_the_kafka_table_is_told_at_once() {
+    let toml = r#"
+        [kafka]
+        topic = "no spaces"
+        "linger.ms" = "soon"
+        "bootstrap.servers" = "host:port"
+    "#;
+    let wrong = problems(toml, &[]);
+    for key in [
+        "kafka.topic",
+        "kafka.\"linger.ms\"",
+        "kafka.\"bootstrap.servers\"",
+    ] {
+        assert!(wrong.contains(key), "{wrong}");
+    }
+    let toml = "[kafka]\ntopic = \"no spaces\"\nacks = 1\n\"enable.idempotence\" = true\n";
+    let wrong = problems(toml, &[]);
+    assert!(
+        wrong.contains("kafka.topic") && wrong.contains("`acks` must be set"),
+        "{wrong}"
+    );
+}
+
+#[test]
+fn librdkafka_says_how_large_a_record_may_be() {
+    for (given, largest) in [
+        ("", 1_000_000),
+        ("\"message.max.bytes\" = \"0x8000\"", 0x8000),
+        ("\"message.max.bytes\" = 5000000", 5_000_000),
+        ("\"queue.buffering.max.kbytes\" = 100", 102_400),
+    ] {
+        let kafka = settings(&format!("[kafka]\n{given}\n"), &[]).unwrap().kafka;
+        assert_eq!(kafka.max_message_bytes, largest, "{given}");
     }
 }
 
@@ -418,6 +478,24 @@ fn check_is_content_with_a_reader_that_leaves_and_not_with_a_full_disk() {
     let (code, said) = check().output_to(full);
     assert_eq!(code, 1);
     assert!(said.contains("standard output can't be written"), "{said}");
+}
+
+#[test]
+fn an_exit_code_holds_though_nobody_can_be_told_why() {
+    for (toml, expected) in [("", 0), ("portt = 1", EX_USAGE)] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let code = Miffy::new(&["check"])
+            .config(toml)
+            .code_with_errors_to(full);
+        assert_eq!(code, expected, "{toml}");
+    }
+}
+
+#[test]
+fn the_demo_takes_no_file() {
+    let ended = Miffy::new(&["demo", "--config", "mine.toml"]).output();
+    assert_eq!(ended.code, EX_USAGE);
+    assert!(ended.stderr.contains("--config"), "{}", ended.stderr);
 }
 
 #[test]

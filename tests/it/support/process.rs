@@ -69,6 +69,12 @@ impl Miffy {
         (code, String::from_utf8(output.stderr).unwrap())
     }
 
+    /// Runs it to its end with this standard error; gives its exit code.
+    pub(crate) fn code_with_errors_to(mut self, stderr: impl Into<Stdio>) -> i32 {
+        let status = self.command.stdout(Stdio::null()).stderr(stderr).status();
+        status.unwrap().code().expect("it was not killed")
+    }
+
     /// Starts it and goes on.
     pub(crate) fn spawn(mut self) -> Running {
         let mut child = self
