@@ -108,13 +108,16 @@ impl Shown {
         RawValue::from_string(line).map_or_else(|_| Self::text(text), Self)
     }
 
-    /// Two values by their JSON texts, which are valid and not the same. Of long ones, the part is
+    /// Two values by their JSON texts, which are valid and not the same. Of a long one, the part is
     /// shown that begins to differ.
     pub(super) fn pair(reference: &str, candidate: &str) -> (Self, Self) {
-        if reference.len().max(candidate.len()) <= Self::MAX {
-            return (Self::json(reference), Self::json(candidate));
-        }
-        Self::texts(reference, candidate, common_prefix(reference, candidate))
+        let offset = common_prefix(reference, candidate);
+        let (part, other_part) = Self::texts(reference, candidate, offset);
+        let shown = |text: &str, part| match text.len() {
+            0..=Self::MAX => Self::json(text),
+            _ => part,
+        };
+        (shown(reference, part), shown(candidate, other_part))
     }
 
     /// Two texts that are the same up to `offset`, as JSON strings: from their start, or from shortly

@@ -288,6 +288,17 @@ mod tests {
     }
 
     #[test]
+    fn a_short_value_keeps_its_type_beside_a_long_one() {
+        let long = "x".repeat(1000);
+        for short in ["null", "5", "\"x\"", "[1]"] {
+            let rows = json(&format!("[\"{long}\"]"), &format!("[{short}]"));
+            assert_eq!(rows[0].3, short);
+            let rows = json(&format!("[{short}]"), &format!("[\"{long}\"]"));
+            assert_eq!(rows[0].2, short);
+        }
+    }
+
+    #[test]
     fn long_values_are_shortened_and_a_late_difference_is_in_sight() {
         let long = "x".repeat(1000);
         let [(_, _, shown, _)] = &json(&format!("[\"{long}\"]"), "[1]")[..] else {
