@@ -26,7 +26,7 @@ use crate::telemetry::Throttle;
 const FULL_PAUSE: Duration = Duration::from_millis(20);
 
 /// How long librdkafka gets to tell what was purged.
-const PURGE_PAUSE: Duration = Duration::from_millis(500);
+pub(super) const PURGE_PAUSE: Duration = Duration::from_millis(500);
 
 /// A broker that is connected, in librdkafka's statistics.
 const BROKER_UP: &str = "UP";
@@ -142,7 +142,9 @@ impl Producer {
         let left = deadline.saturating_duration_since(Instant::now());
         if let Err(error) = self.inner.flush(left) {
             warn!(%error, records = self.counts.at_kafka(), "not everything was delivered in time");
-            self.inner.purge(PurgeConfig::default().queue().inflight());
+            // Waiting for its threads would be waiting for a name that one of them looks up.
+            let everything = PurgeConfig::default().queue().inflight().non_blocking();
+            self.inner.purge(everything);
             // What was purged is told in a flush; one that fails leaves nothing more to be done.
             let _told = self.inner.flush(PURGE_PAUSE);
         }

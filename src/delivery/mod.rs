@@ -37,7 +37,7 @@ pub use status::{BrokerState, BrokerStatus};
 
 use crate::config;
 use crate::telemetry::Throttle;
-use kafka::{Producer, Stop};
+use kafka::{PURGE_PAUSE, Producer, Stop};
 
 /// A record to be published.
 #[derive(Debug)]
@@ -155,9 +155,12 @@ impl Delivery {
                 let (finished, told) = oneshot::channel();
                 spawn_blocking(move || producer.finish(deadline, finished));
                 // Nobody tells if it panicked, which the panic hook has told.
-                let _finished = told.await;
+                let _finished = timeout_at((deadline + 2 * PURGE_PAUSE).into(), told).await;
             }
         }
-        self.counts.totals()
+        let mut totals = self.counts.totals();
+        // Of what librdkafka has not told by now, nobody will hear.
+        totals.dropped += std::mem::take(&mut totals.waiting);
+        totals
     }
 }

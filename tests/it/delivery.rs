@@ -1,13 +1,11 @@
 //! Records on their way to Kafka.
 
-use std::time::Duration;
-
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use crate::support::backend::{Arrived, Backend, json, response};
 use crate::support::broker::Broker;
 use crate::support::miffy::{Miffy, Setup, between};
-use crate::support::until;
+use crate::support::{PATIENCE, until};
 
 /// Two backends that never agree.
 async fn disagreeing() -> (Backend, Backend) {
@@ -283,11 +281,28 @@ async fn a_record_over_the_brokers_bound_is_shortened_the_larger_bodies_first() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_record_is_shortened_to_what_the_queue_may_hold() {
+    let broker = Broker::start();
+    let large =
+        |body: &'static str| move |_: Arrived| async { response(200, &[], body.repeat(60_000)) };
+    let reference = Backend::start(large("a")).await;
+    let candidate = Backend::start(large("b")).await;
+    let setup = Setup::of(&reference, &candidate, &broker);
+    let setup = setup.tables("[delivery]\nqueue_bytes = \"64KiB\"\n");
+    let miffy = setup.start().await;
+    miffy.get("/x/1").await.bytes().await.unwrap();
+    miffy.outcomes(1).await;
+    miffy.stop().await;
+    assert_eq!(broker.published().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_stalls_costs_clients_nothing() {
     let broker = Broker::mock();
     broker
         .controls()
-        .broker_round_trip_time(1, Duration::from_secs(5))
+        // Longer than any answer is waited for.
+        .broker_round_trip_time(1, 2 * PATIENCE)
         .unwrap();
     let (reference, candidate) = disagreeing().await;
     let setup = Setup::of(&reference, &candidate, &broker);
