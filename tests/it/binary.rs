@@ -2,15 +2,17 @@
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::support::backend::{Backend, json, read_head};
 use crate::support::broker::Broker;
 use crate::support::miffy::Setup;
 use crate::support::process::{Miffy, Running};
-use crate::support::within;
+use crate::support::{until, within};
 
 /// A process with an experiment on `/x/{*rest}`, on free ports, that logs JSON, and its address.
 fn start(setup: &Setup, environment: &[(&str, &str)]) -> (Running, String) {
@@ -108,6 +110,49 @@ async fn a_stop_without_a_broker_ends_in_time_and_counts_what_is_lost() {
     assert_eq!(
         (&stopped["records"], &stopped["dropped"]),
         (&Value::from(1), &Value::from(1))
+    );
+}
+
+/// Compiles a library that makes looking a name up take longer than anything is waited for.
+fn slow_names() -> (TempDir, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let source = directory.path().join("slow.c");
+    std::fs::write(
+        &source,
+        "#include <netdb.h>\n#include <unistd.h>\n\
+         int getaddrinfo(const char *n, const char *s, const struct addrinfo *h, struct addrinfo **r)\n\
+         { sleep(120); return EAI_AGAIN; }\n",
+    )
+    .unwrap();
+    let library = directory.path().join("slow.so");
+    let built = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .status()
+        .unwrap();
+    assert!(built.success());
+    (directory, library.to_str().unwrap().to_owned())
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_ends_in_time_while_a_brokers_name_is_looked_up() {
+    let broker = Broker::mock();
+    let (reference, candidate) = disagreeing().await;
+    let setup = Setup::of(&reference, &candidate, &broker).more("shutdown_timeout = \"1s\"");
+    let (_directory, library) = slow_names();
+    let environment = [
+        ("LD_PRELOAD", library.as_str()),
+        ("KAFKA_BOOTSTRAP_SERVERS", "kafka.example:9092"),
+    ];
+    let (mut miffy, url) = start(&setup, &environment);
+    get(&format!("{url}/x/1")).await.bytes().await.unwrap();
+    miffy.signal("TERM");
+    assert_eq!(miffy.wait().code(), Some(0));
+    let stopped = miffy.stderr.event("stopped");
+    assert_eq!(
+        (&stopped["records"], &stopped["dropped"]),
+        (&1.into(), &1.into())
     );
 }
 
@@ -370,6 +415,32 @@ async fn the_demo_shows_the_main_job() {
     assert_eq!(miffy.wait().code(), Some(0));
     assert_eq!(miffy.stdout.all().last().map(String::as_str), Some("ended"));
     assert_eq!(miffy.stderr.all(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_ends_though_nobody_reads_what_it_prints() {
+    let (miffy, ports) = demo();
+    let (_unread, stdout) = std::io::pipe().unwrap();
+    let mut miffy = miffy.spawn_to(stdout);
+    let url = format!("http://127.0.0.1:{}/api/1", ports[0]);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    until("the demo to run", || async {
+        client.get(&url).send().await.ok()
+    })
+    .await;
+    // More lines than a pipe and the demo's own queue hold.
+    for _ in 0..2000 {
+        client
+            .get(&url)
+            .send()
+            .await
+            .unwrap()
+            .bytes()
+            .await
+            .unwrap();
+    }
+    miffy.signal("INT");
+    assert_eq!(miffy.wait().code(), Some(0));
 }
 
 #[test]

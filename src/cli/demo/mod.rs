@@ -43,6 +43,9 @@ const SAMPLE_DIFFERENCES: usize = 2;
 /// How long to wait for their records before going on without.
 const RECORDS_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long to wait for the last line to be printed.
+const PRINT_PATIENCE: Duration = Duration::from_secs(1);
+
 pub(super) fn load(environment: &Environment) -> Result<Loaded, Problems> {
     config::load(&Source::Text(SAMPLE.to_owned()), environment)
 }
@@ -104,9 +107,13 @@ async fn demo(mut settings: Settings) -> anyhow::Result<()> {
     for service in services {
         service.abort();
     }
-    terminal.end();
-    // A panic of the thread has been told by the panic hook.
-    let _printed = tokio::task::spawn_blocking(move || printer.join()).await;
+    let farewell = tokio::task::spawn_blocking(move || {
+        terminal.end();
+        // A panic of the thread has been told by the panic hook.
+        let _ended = printer.join();
+    });
+    // A terminal may stand still.
+    let _printed = timeout(PRINT_PATIENCE, farewell).await;
     Ok(())
 }
 

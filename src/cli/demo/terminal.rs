@@ -114,10 +114,10 @@ impl Terminal {
         ));
     }
 
-    /// Says that this is the end; nothing is printed after it.
+    /// Says that this is the end, when there is room for it; nothing is printed after it.
     pub(super) fn end(&self) {
-        self.say("\nended".to_owned());
         // The thread may have ended before.
+        let _ended = self.lines.send(Some("\nended".to_owned()));
         let _ended = self.lines.send(None);
     }
 

@@ -76,14 +76,19 @@ impl Miffy {
     }
 
     /// Starts it and goes on.
-    pub(crate) fn spawn(mut self) -> Running {
+    pub(crate) fn spawn(self) -> Running {
+        self.spawn_to(Stdio::piped())
+    }
+
+    /// Starts it with this standard output, which is read only if it is piped, and goes on.
+    pub(crate) fn spawn_to(mut self, stdout: impl Into<Stdio>) -> Running {
         let mut child = self
             .command
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let stdout = Lines::of(child.stdout.take().unwrap());
+        let stdout = child.stdout.take().map(Lines::of).unwrap_or_default();
         let stderr = Lines::of(child.stderr.take().unwrap());
         Running {
             child,
