@@ -26,7 +26,7 @@ lint:
     cargo clippy --all-targets -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
 
-# Everything that CI does
+# Everything that CI does, but for the image
 ci:
     .ci/run
 

@@ -8,6 +8,7 @@
 # Needs wrk, and the ports 3000, 3001, 8080, 9000 and 9092. The broker is the embedded one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}
 
 seconds=${1:-10}
 rounds=${2:-1}
@@ -33,11 +34,11 @@ for port in 3000 3001 8080 9000 9092; do
   ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || fail "port $port is taken"
 done
 
-target/release/examples/demo >"$results/services.log" 2>&1 &
+"$CARGO_TARGET_DIR/release/examples/demo" >"$results/services.log" 2>&1 &
 pids+=($!)
-target/release/examples/broker miffy-bench >"$results/broker.log" 2>&1 &
+"$CARGO_TARGET_DIR/release/examples/broker" miffy-bench >"$results/broker.log" 2>&1 &
 pids+=($!)
-RUST_LOG=warn target/release/miffy --config bench/config.toml 2>"$results/miffy.log" &
+RUST_LOG=warn "$CARGO_TARGET_DIR/release/miffy" --config bench/config.toml 2>"$results/miffy.log" &
 miffy=$!
 pids+=("$miffy")
 for port in 3000 3001 8080 9000 9092; do

@@ -66,13 +66,13 @@ PROPERTIES
     fail "the data directory could not be formatted; see $log"
 }
 
-# Whether the process is there and still Kafka: its number may have become another's after a reboot.
+# Whether the process is there and still this Kafka: its number may have become another's after a reboot.
 is_running() {
   [ -f "$pid_file" ] && is_kafka "$(cat "$pid_file")"
 }
 
 is_kafka() {
-  grep -qs 'kafka\.Kafka' "/proc/$1/cmdline"
+  grep -qsF "$home/server.properties" "/proc/$1/cmdline"
 }
 
 start() {
@@ -109,6 +109,8 @@ stop() {
 }
 
 run() {
+  # What runs already is not this one's to end.
+  is_running && fail "it runs already, as process $(cat "$pid_file")"
   trap 'stop' EXIT
   trap 'exit 0' INT TERM
   start

@@ -3,6 +3,7 @@
 # Needs curl, kcat and python3, and the demo's ports.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}
 
 out=$(mktemp -d)
 demo=
@@ -22,7 +23,7 @@ cargo build --release --bin miffy
 python3 - >"$out/demo.txt" 2>"$out/errors.txt" <<'PYTHON' &
 import os, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
-os.execv("target/release/miffy", ["miffy", "demo"])
+os.execv(os.environ["CARGO_TARGET_DIR"] + "/release/miffy", ["miffy", "demo"])
 PYTHON
 demo=$!
 for _ in $(seq 300); do

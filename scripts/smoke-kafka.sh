@@ -4,6 +4,7 @@
 # Needs curl, kcat and python3, java and mvn, and the ports of the sample configuration.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}
 
 out=$(mktemp -d)
 pids=()
@@ -23,10 +24,10 @@ cargo build --release --bin miffy
 cargo build --example demo
 broker=$(scripts/kafka.sh start)
 trap end EXIT
-target/debug/examples/demo >"$out/services.txt" 2>&1 &
+"$CARGO_TARGET_DIR/debug/examples/demo" >"$out/services.txt" 2>&1 &
 pids+=($!)
 KAFKA_BOOTSTRAP_SERVERS=$broker MIFFY_LOGGING=json \
-  target/release/miffy --config config.sample.toml 2>"$out/miffy.txt" &
+  "$CARGO_TARGET_DIR/release/miffy" --config config.sample.toml 2>"$out/miffy.txt" &
 miffy=$!
 pids+=("$miffy")
 for _ in $(seq 100); do
