@@ -14,10 +14,11 @@ pub(super) struct OwnAnswer {
     message: &'static str,
 }
 
-/// For a method that makes no sense in front of a service (RFC 9110 §9.3.6).
+/// For a method that makes no sense in front of a service (RFC 9110 §9.3.6); one that is not recognized,
+/// so that no `Allow` is due (§15.6.2).
 pub(super) const CONNECT: OwnAnswer = OwnAnswer {
-    status: StatusCode::METHOD_NOT_ALLOWED,
-    error: "method_not_allowed",
+    status: StatusCode::NOT_IMPLEMENTED,
+    error: "not_implemented",
     message: "CONNECT is for proxies that clients choose themselves",
 };
 

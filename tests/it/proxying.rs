@@ -138,12 +138,12 @@ async fn the_other_forms_of_targets_are_served() {
     assert!(
         ask("CONNECT /x/1 HTTP/1.1\r\nHost: a\r\n\r\n")
             .await
-            .starts_with("HTTP/1.1 405")
+            .starts_with("HTTP/1.1 501")
     );
     assert!(
         ask("CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n")
             .await
-            .starts_with("HTTP/1.1 405")
+            .starts_with("HTTP/1.1 501")
     );
     assert!(
         ask("GET /x/old HTTP/1.0\r\n\r\n")
