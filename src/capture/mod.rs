@@ -7,7 +7,8 @@
 //!
 //! - A body streams on whatever happens to its copy. Over a bound ([`Limits`]) the copy is given up, and
 //!   length and hash go on.
-//! - A copy is delivered exactly once: at the body's last byte, its error, or its drop.
+//! - A copy is delivered once, at the body's last byte, its error, or its drop; or dropped at once when
+//!   nobody waits for it any longer.
 //! - All copies together stay within a [`Budget`], from their first byte until they are dropped.
 
 mod body;
@@ -237,7 +238,7 @@ impl RequestBody {
 }
 
 /// The live path's hold on a request's body that is being sent.
-pub struct Upload<B>(Option<oneshot::Receiver<Remainder<B, RequestCopy>>>);
+pub struct Upload<B>(oneshot::Receiver<Remainder<B, RequestCopy>>);
 
 /// Where a request's copy goes. It is given up early: a request over the bound is not mirrored.
 #[derive(Debug)]
@@ -280,18 +281,18 @@ where
 pub type RequestTee<B> = http_body_util::Either<Tee<B, RequestCopy>, B>;
 
 /// Passes a request's body through and copies it, if there is one.
-pub fn tee_request<B>(body: B, limits: &Limits) -> (RequestTee<B>, Upload<B>, RequestBody)
+pub fn tee_request<B>(body: B, limits: &Limits) -> (RequestTee<B>, Option<Upload<B>>, RequestBody)
 where
     B: Body<Data = Bytes> + Unpin,
 {
     if body.is_end_stream() {
-        return (RequestTee::Right(body), Upload(None), RequestBody::Empty);
+        return (RequestTee::Right(body), None, RequestBody::Empty);
     }
     let (sender, receiver) = oneshot::channel();
     let (tee, reclaim) = Tee::new(body, limits, RequestCopy(sender)).reclaimable();
     (
         RequestTee::Left(tee),
-        Upload(Some(reclaim)),
+        Some(Upload(reclaim)),
         RequestBody::Pending(receiver),
     )
 }
@@ -301,10 +302,7 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
     /// that is still sending gets to read its answer. Ends with the body, or as soon as it is over the
     /// bound of captured bodies.
     pub async fn finish(self) {
-        let Some(Ok(remainder)) = (match self.0 {
-            Some(reclaim) => Some(reclaim.await),
-            None => None,
-        }) else {
+        let Ok(remainder) = self.0.await else {
             return;
         };
         let mut rest = remainder.resume();

@@ -9,33 +9,47 @@ use http::{Version, request};
 /// Tells a backend the part it plays.
 pub static ROLE_HEADER: HeaderName = HeaderName::from_static("x-shadow-test-role");
 
-static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+/// What is known to be meant for one connection only (RFC 9110 §7.6.1).
+static HOP_BY_HOP: [HeaderName; 6] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
 
 /// Removes what is meant for this connection only: the headers that `Connection` names, and those that
-/// are known to be (RFC 9110 §7.6.1).
+/// are known to be. The others keep their order, the values of a repeated one together.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|option| option.trim().parse().ok())
-            .collect();
-        headers.remove(CONNECTION);
-        for name in named {
-            headers.remove(name);
+    if !HOP_BY_HOP.iter().any(|name| headers.contains_key(name)) {
+        return;
+    }
+    let mut ending: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|option| option.trim().parse().ok())
+        .collect();
+    if headers.contains_key(TRANSFER_ENCODING) {
+        // It overrides this one, which must not go on (RFC 9112 §6.3).
+        ending.push(CONTENT_LENGTH);
+    }
+    // One by one, the last header would take the place of each that is removed.
+    let mut left = HeaderMap::with_capacity(headers.keys_len());
+    let mut current = None;
+    for (name, value) in headers.drain() {
+        // A repeated one's name comes with its first value only.
+        current = name.or(current);
+        if let Some(name) = &current
+            && !HOP_BY_HOP.contains(name)
+            && !ending.contains(name)
+        {
+            left.append(name.clone(), value);
         }
     }
-    headers.remove(&KEEP_ALIVE);
-    headers.remove(&PROXY_CONNECTION);
-    headers.remove(TE);
-    if headers.remove(TRANSFER_ENCODING).is_some() {
-        // It is overridden by the other one, and must not go on (RFC 9112 §6.3).
-        headers.remove(CONTENT_LENGTH);
-    }
-    headers.remove(UPGRADE);
+    *headers = left;
 }
 
 /// Makes a received request's headers those to send on: hop-by-hop headers end here, a target that names

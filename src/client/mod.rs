@@ -2,7 +2,7 @@
 //!
 //! It is hyper-util's pooled client, because that sends a target's bytes as they came. It follows no
 //! redirect, decodes no body, heeds no proxy variable, and adds no header but the role (and a `Host`
-//! where a client of HTTP/1.0 sent none).
+//! where a client sent none).
 //!
 //! # Layout
 //!
@@ -45,8 +45,8 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 /// How long a connection may be idle before it is closed.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// How often a request is sent at most.
-const MAX_ATTEMPTS: u32 = 8;
+/// How often a request is sent again at most.
+const MAX_RETRIES: u32 = 7;
 
 /// What one client may take its time for.
 #[derive(Debug, Clone, Copy)]
@@ -126,23 +126,20 @@ where
         answer.map_err(|error| Error::request(&error))
     }
 
-    async fn ask(&self, request: Request<B>) -> Result<Response<Incoming>, ClientError> {
-        let mut next = Some(request);
-        let mut attempts = MAX_ATTEMPTS;
-        while let Some(request) = next {
-            attempts -= 1;
-            next = (attempts > 0).then(|| again(&request)).flatten();
-            match self.pooled.request(request).await {
-                Err(error) if next.is_some() && error::was_closed_while_idle(&error) => {}
-                answer => {
-                    if let Ok(answer) = &answer {
-                        Used::mark(answer.extensions());
-                    }
-                    return answer;
+    async fn ask(&self, mut request: Request<B>) -> Result<Response<Incoming>, ClientError> {
+        let mut retries = MAX_RETRIES;
+        loop {
+            let next = (retries > 0).then(|| again(&request)).flatten();
+            match (self.pooled.request(request).await, next) {
+                (Err(error), Some(next)) if error::was_closed_while_idle(&error) => request = next,
+                (Err(error), _) => return Err(error),
+                (Ok(answer), _) => {
+                    Used::mark(answer.extensions());
+                    return Ok(answer);
                 }
             }
+            retries -= 1;
         }
-        unreachable!("the last attempt has no next one, and so returns")
     }
 }
 

@@ -7,6 +7,7 @@ use http::{Method, StatusCode};
 use tracing::{enabled, info};
 
 use crate::experiment::Role;
+use crate::telemetry::milliseconds;
 
 /// What the log says of a request. The query is left out: it may hold a token.
 pub(super) struct Access {
@@ -25,14 +26,15 @@ impl Access {
         })
     }
 
-    pub(super) fn log(&self, status: StatusCode, elapsed: Duration) {
+    /// Writes the line, `first_byte` after the request came.
+    pub(super) fn log(&self, status: StatusCode, first_byte: Duration) {
         info!(
             target: "miffy::access",
             method = %self.method,
             path = self.path,
             role = self.role.name(),
             status = status.as_u16(),
-            elapsed_ms = elapsed.as_secs_f64() * 1e3,
+            first_byte_ms = milliseconds(first_byte),
             "answered"
         );
     }

@@ -66,8 +66,10 @@ pub(super) async fn experiment(
             if let client::Error::Backend { failure, .. } = error {
                 slot.failed(failure);
             }
-            tokio::spawn(timeout(LINGER, upload.finish()));
-            live.fail(&error)
+            if let Some(upload) = upload {
+                tokio::spawn(timeout(LINGER, upload.finish()));
+            }
+            live.fail(&error, &experiment.reference)
         }
     }
 }
@@ -98,7 +100,7 @@ async fn pass(proxy: &Proxy, base: &BaseUrl, mut request: Request) -> Response {
             upgrade.accept(response, live.guard)
         }
         (Ok(response), _) => live.answer(response),
-        (Err(error), _) => live.fail(&error),
+        (Err(error), _) => live.fail(&error, base),
     }
 }
 
@@ -144,7 +146,7 @@ impl<'p> Live<'p> {
     }
 
     /// miffy's own answer, since the backend gave none.
-    fn fail(self, error: &client::Error) -> Response {
+    fn fail(self, error: &client::Error, backend: &BaseUrl) -> Response {
         let answer = match error {
             client::Error::RequestBody(_) => {
                 debug!(%error, "a client did not send what it announced");
@@ -153,7 +155,7 @@ impl<'p> Live<'p> {
             client::Error::Backend { failure, .. } => {
                 if let Some(unsaid) = self.proxy.failures.admit() {
                     let cause = failure.cause.name();
-                    warn!(%error, cause, unsaid, "the reference gave no answer");
+                    warn!(%backend, %error, cause, unsaid, "the reference gave no answer");
                 }
                 self.proxy.metrics.gateway_error(failure.cause)
             }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::message::{Message, Truncated};
 use crate::capture::Side;
 use crate::compare::Difference;
+use crate::telemetry::milliseconds;
 
 #[derive(Serialize)]
 pub(super) struct RecordShape<'a> {
@@ -77,18 +78,14 @@ pub(super) struct Timing {
 
 impl From<&Side> for Timing {
     fn from(side: &Side) -> Self {
-        let ms = |duration: std::time::Duration| {
-            // Microseconds are as fine as it gets.
-            (duration.as_secs_f64() * 1e6).round() / 1e3
-        };
         match side {
             Ok(answer) => Self {
-                first_byte_ms: Some(ms(answer.first_byte)),
-                elapsed_ms: ms(answer.elapsed),
+                first_byte_ms: Some(milliseconds(answer.first_byte)),
+                elapsed_ms: milliseconds(answer.elapsed),
             },
             Err(failed) => Self {
                 first_byte_ms: None,
-                elapsed_ms: ms(failed.elapsed),
+                elapsed_ms: milliseconds(failed.elapsed),
             },
         }
     }

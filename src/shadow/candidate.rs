@@ -87,17 +87,19 @@ impl CandidateSide {
             .await
             .map_err(|_elapsed| late(Stage::Request))?
             .map_err(|error| {
-                if let Some(unsaid) = self.failures.admit() {
-                    warn!(%error, unsaid, "the candidate gave no answer");
-                }
-                match error {
+                let failure = match error {
                     client::Error::Backend { failure, .. } => failure,
                     // It is all there.
                     client::Error::RequestBody(_) => Failure {
                         stage: Stage::Request,
                         cause: Cause::Protocol,
                     },
+                };
+                if let Some(unsaid) = self.failures.admit() {
+                    let cause = failure.cause.name();
+                    warn!(backend = %base, %error, cause, unsaid, "the candidate gave no answer");
                 }
+                failure
             })?;
         let first_byte = started.elapsed();
         self.metrics.first_byte.record(first_byte);

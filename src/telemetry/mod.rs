@@ -15,3 +15,8 @@ mod throttle;
 pub use logging::{LogFormat, LogGuard, init_logging};
 pub use metrics::Telemetry;
 pub(crate) use throttle::Throttle;
+
+/// A duration in milliseconds, as fine as microseconds.
+pub(crate) fn milliseconds(duration: std::time::Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
