@@ -12,7 +12,7 @@ use crate::support::backend::{Backend, json, read_head};
 use crate::support::broker::Broker;
 use crate::support::miffy::Setup;
 use crate::support::process::{Miffy, Running};
-use crate::support::{until, within};
+use crate::support::{PATIENCE, until, within};
 
 /// A process with an experiment on `/x/{*rest}`, on free ports, that logs JSON, and its address.
 fn start(setup: &Setup, environment: &[(&str, &str)]) -> (Running, String) {
@@ -87,7 +87,7 @@ async fn a_running_request_is_answered_before_the_end() {
     let candidate = Backend::start(|_| async { json("1") }).await;
     let (mut miffy, url) = start(&Setup::of(&reference, &candidate, &broker), &[]);
     let answer = tokio::spawn(async move { get(&format!("{url}/other")).await.text().await });
-    let go_on = begun.recv().unwrap();
+    let go_on = begun.recv_timeout(PATIENCE).unwrap();
     miffy.signal("TERM");
     miffy.stderr.event("stopping");
     assert!(!miffy.has_ended());
@@ -242,7 +242,8 @@ async fn the_access_log_is_there_at_info_and_gone_at_warn() {
         miffy = miffy.env("MIFFY_PORT", &port.to_string());
         let mut miffy = miffy.spawn();
         let url = format!("http://127.0.0.1:{port}/x/1?token=secret");
-        while reqwest::get(&url).await.is_err() {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        while client.get(&url).send().await.is_err() {
             assert!(!miffy.has_ended());
         }
         miffy.signal("TERM");

@@ -102,9 +102,7 @@ async fn every_kind_of_record_follows_the_schema() {
     }
     miffy.outcomes(6).await;
     miffy.stop().await;
-    let failing = Setup::of(nobody().await, nobody().await, &broker)
-        .start()
-        .await;
+    let failing = Setup::of(nobody(), nobody(), &broker).start().await;
     failing.post("/x/down", "{}").await;
     failing.outcomes(1).await;
     failing.stop().await;

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -88,12 +89,14 @@ impl Miffy {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let stdout = child.stdout.take().map(Lines::of).unwrap_or_default();
-        let stderr = Lines::of(child.stderr.take().unwrap());
+        let (stdout, stderr) = (Lines::default(), Lines::default());
+        let mut readers = vec![stderr.read(child.stderr.take().unwrap())];
+        readers.extend(child.stdout.take().map(|stream| stdout.read(stream)));
         Running {
             child,
             stdout,
             stderr,
+            readers,
             _directory: self.directory,
         }
     }
@@ -104,15 +107,14 @@ impl Miffy {
 pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
 
 impl Lines {
-    fn of(stream: impl Read + Send + 'static) -> Self {
-        let lines = Self::default();
-        let read = lines.clone();
+    /// Adds a stream's lines, until its end.
+    fn read(&self, stream: impl Read + Send + 'static) -> JoinHandle<()> {
+        let lines = self.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(stream).lines() {
-                read.0.lock().unwrap().push(line.unwrap());
+                lines.0.lock().unwrap().push(line.unwrap());
             }
-        });
-        lines
+        })
     }
 
     pub(crate) fn all(&self) -> Vec<String> {
@@ -150,6 +152,7 @@ pub(crate) struct Running {
     child: Child,
     pub(crate) stdout: Lines,
     pub(crate) stderr: Lines,
+    readers: Vec<JoinHandle<()>>,
     _directory: TempDir,
 }
 
@@ -167,10 +170,14 @@ impl Running {
         self.child.try_wait().unwrap().is_some()
     }
 
+    /// Waits until it has ended, and everything that it wrote has been read.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let give_up = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
+                for reader in self.readers.drain(..) {
+                    reader.join().unwrap();
+                }
                 return status;
             }
             assert!(
