@@ -10,8 +10,9 @@ pub(super) fn run(loaded: &Loaded) -> anyhow::Result<()> {
         complain(&format!("warning: {warning}"));
     }
     let routes = table(&loaded.settings.routes).join("\n#   ");
+    let file = loaded.file.as_deref().unwrap_or("no file");
     print(&format!(
-        "# the effective configuration\n{}\n# routes\n#   {routes}\n#   everything else goes to {} alone\n\
+        "# the effective configuration ({file})\n{}\n# routes\n#   {routes}\n#   everything else goes to {} alone\n\
          # the configuration is valid\n",
         loaded.effective, loaded.settings.reference
     ))
@@ -51,10 +52,15 @@ fn row(route: &Route) -> [String; 6] {
             names.join(",")
         }
     };
+    let key = match &route.key {
+        Some(key) if route.parameters().any(|name| name == key) => format!("{{{key}}}"),
+        Some(key) => format!("\"{key}\""),
+        None => format!("\"{}\"", route.path),
+    };
     [
         route.path.clone(),
         methods,
-        route.key.clone().unwrap_or_else(|| route.path.clone()),
+        key,
         route.reference.to_string(),
         route.candidate.to_string(),
         route.name.clone(),

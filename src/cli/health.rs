@@ -6,16 +6,13 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use super::{block_on, print};
-use crate::config::Loaded;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-pub(super) fn run(loaded: &Loaded) -> anyhow::Result<()> {
-    let url = format!(
-        "http://{}/healthz",
-        reachable(loaded.settings.management_listen)
-    );
+/// Asks at the address where the management port listens.
+pub(super) fn run(listen: SocketAddr) -> anyhow::Result<()> {
+    let url = format!("http://{}/healthz", reachable(listen));
     block_on(async {
         let client = reqwest::Client::builder()
             .no_proxy()

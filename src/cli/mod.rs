@@ -80,12 +80,10 @@ pub fn main() -> ExitCode {
         }
     };
     let environment = Environment::of_process();
-    let load = || {
-        let source = Source::Files {
-            named: arguments.config.clone(),
-        };
-        config::load(&source, &environment)
+    let source = Source::Files {
+        named: arguments.config.clone(),
     };
+    let load = || config::load(&source, &environment);
     let done = match arguments.command.unwrap_or(Command::Run) {
         Command::Run => load()
             .map_err(Failure::from)
@@ -93,9 +91,9 @@ pub fn main() -> ExitCode {
         Command::Check => load()
             .map_err(Failure::from)
             .and_then(|loaded| Ok(check::run(&loaded)?)),
-        Command::Health => load()
+        Command::Health => config::load_management_address(&source, &environment)
             .map_err(Failure::from)
-            .and_then(|loaded| Ok(health::run(&loaded)?)),
+            .and_then(|listen| Ok(health::run(listen)?)),
         Command::Demo if arguments.config.is_some() => {
             complain("miffy: the demo takes no --config; variables such as MIFFY_PORT change it");
             return ExitCode::from(EX_USAGE);

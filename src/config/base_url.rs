@@ -1,6 +1,7 @@
 //! Base URLs of backends.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
 use bytes::Bytes;
@@ -18,6 +19,23 @@ pub struct BaseUrl {
 }
 
 impl BaseUrl {
+    /// Whether a server that listens there would be asked itself. Names other than `localhost` are not
+    /// looked up.
+    pub(super) fn leads_to(&self, listen: SocketAddr) -> bool {
+        let default = if self.is_https() { 443 } else { 80 };
+        let port = self.authority.port_u16().unwrap_or(default);
+        let host = self.authority.host().trim_matches(['[', ']']);
+        let ip = match host {
+            "localhost" => Some(Ipv4Addr::LOCALHOST.into()),
+            host => host.parse::<IpAddr>().ok(),
+        };
+        let is_here = |ip: IpAddr| {
+            ip == listen.ip()
+                || (ip.is_loopback() || ip.is_unspecified()) && listen.ip().is_unspecified()
+        };
+        port == listen.port() && ip.is_some_and(is_here)
+    }
+
     /// Whether the backend is reached over TLS.
     #[must_use]
     pub fn is_https(&self) -> bool {

@@ -37,7 +37,8 @@ impl Environment {
     /// The configuration file that the environment names.
     #[must_use]
     pub fn config_file(&self) -> Option<&OsString> {
-        self.0.get(CONFIG_FILE_VARIABLE)
+        let named = self.0.get(CONFIG_FILE_VARIABLE);
+        named.filter(|name| !name.is_empty())
     }
 
     /// Resolves the variables against `keys`, the paths of all keys that hold a single value. Gives the

@@ -286,7 +286,10 @@ fn create_offline(properties: &BTreeMap<String, String>) -> Result<(), String> {
 }
 
 fn client_config(properties: &BTreeMap<String, String>) -> ClientConfig {
-    properties.clone().into_iter().collect()
+    let mut config: ClientConfig = properties.clone().into_iter().collect();
+    // Which of its lines are logged is for whoever gets them to say.
+    config.set_log_level(RDKafkaLogLevel::Debug);
+    config
 }
 
 /// Why librdkafka refuses a property.

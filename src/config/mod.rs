@@ -132,6 +132,8 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     /// The configuration in effect as TOML, secrets masked.
     pub effective: String,
+    /// The file that was read, if one was.
+    pub file: Option<String>,
 }
 
 /// The second layer.
@@ -153,34 +155,20 @@ pub enum Source {
 /// Every problem of the configuration, each with its key.
 pub fn load(source: &Source, environment: &Environment) -> Result<Loaded, Problems> {
     let mut problems = Problems::default();
-    let defaults = Layer::parse(None, DEFAULTS).expect("the compiled-in defaults are TOML");
-    let (variables, ignored) = environment.resolve(&scalar_keys(&defaults), &mut problems);
-    let mut warnings = Vec::new();
-    if !ignored.is_empty() {
-        warnings.push(format!(
-            "ignored from the environment, being neither keys nor librdkafka properties: {}",
-            ignored.join(", ")
-        ));
-    }
-    let file = match file(source, environment) {
-        Ok(layer) => layer,
-        Err((name, message)) => {
-            problems.add(name, message);
-            return Err(problems);
-        }
+    let Some(merged) = merge(source, environment, &mut problems) else {
+        return Err(problems);
     };
-    for layer in [&file, &variables] {
-        layer.check_aliases(&mut problems);
-    }
-    let merged = Layer::merge([&defaults, &file, &variables], &mut problems);
+    let mut warnings = merged.warnings;
     let problems = RefCell::new(problems);
-    let settings = read(merged.clone(), &problems, &mut warnings);
+    let settings = read(merged.value.clone(), &problems, &mut warnings);
     let problems = problems.into_inner();
     match settings {
         Some(settings) if problems.is_empty() => {
+            warnings.extend(unset(&merged.value, &settings));
             warnings.extend(doubts(&settings));
             Ok(Loaded {
-                effective: effective::render(&merged, &settings.kafka),
+                effective: effective::render(&merged.value, &settings.kafka),
+                file: merged.file,
                 settings,
                 warnings,
             })
@@ -189,14 +177,75 @@ pub fn load(source: &Source, environment: &Environment) -> Result<Loaded, Proble
     }
 }
 
-/// The second layer; or else its file's name, and what is wrong with it. A file that is named has to be
-/// there, with `.toml` behind the name if not without; the default one need not.
-fn file(source: &Source, environment: &Environment) -> Result<Layer, (String, String)> {
+/// Where the management port of this configuration is, whatever else is wrong with it.
+///
+/// # Errors
+///
+/// When it can't be read, or what it says of the management port is wrong.
+pub fn load_management_address(
+    source: &Source,
+    environment: &Environment,
+) -> Result<SocketAddr, Problems> {
+    let mut problems = Problems::default();
+    let Some(merged) = merge(source, environment, &mut problems) else {
+        return Err(problems);
+    };
+    let problems = RefCell::default();
+    let mut root = Section::new(String::new(), merged.value, &problems);
+    let address = listen(&mut root, "management_address", "management_port");
+    address.ok_or_else(|| problems.into_inner())
+}
+
+/// The three layers as one.
+struct Merged {
+    value: Value,
+    /// The file that the second one is, if it is one.
+    file: Option<String>,
+    warnings: Vec<String>,
+}
+
+/// Puts the layers together; `None` if the second one can't be read, which was noted.
+fn merge(source: &Source, environment: &Environment, problems: &mut Problems) -> Option<Merged> {
+    let defaults = Layer::parse(None, DEFAULTS).expect("the compiled-in defaults are TOML");
+    let (variables, ignored) = environment.resolve(&scalar_keys(&defaults), problems);
+    let mut warnings = Vec::new();
+    if !ignored.is_empty() {
+        warnings.push(format!(
+            "ignored from the environment, being neither keys nor librdkafka properties: {}",
+            ignored.join(", ")
+        ));
+    }
+    let (file, layer) = match second_layer(source, environment) {
+        Ok(read) => read,
+        Err((name, message)) => {
+            problems.add(name, message);
+            return None;
+        }
+    };
+    for layer in [&layer, &variables] {
+        layer.check_aliases(problems);
+    }
+    Some(Merged {
+        value: Layer::merge([&defaults, &layer, &variables], problems),
+        file,
+        warnings,
+    })
+}
+
+/// The second layer, and the file that it is; or else its name, and what is wrong with it. A file that is
+/// named has to be there, with `.toml` behind the name if not without; the default one need not.
+fn second_layer(
+    source: &Source,
+    environment: &Environment,
+) -> Result<(Option<String>, Layer), (String, String)> {
     let named = match source {
         Source::Text(text) => {
             let origin = "the given configuration";
             let layer = Layer::parse(Some(origin), text);
-            return layer.map_err(|message| (origin.to_owned(), message));
+            return match layer {
+                Ok(layer) => Ok((None, layer)),
+                Err(message) => Err((origin.to_owned(), message)),
+            };
         }
         Source::Files { named } => named.clone(),
     };
@@ -211,14 +260,17 @@ fn file(source: &Source, environment: &Environment) -> Result<Layer, (String, St
         }
         Some(path) => path,
         None if Path::new(DEFAULT_FILE).exists() => PathBuf::from(DEFAULT_FILE),
-        None => return Ok(Layer::default()),
+        None => return Ok((None, Layer::default())),
     };
     let name = path.to_string_lossy().into_owned();
     let text = std::fs::read_to_string(&path)
         .map_err(|error| (name.clone(), format!("can't be read: {error}")))?;
     // Editors of some systems put a byte order mark first.
     let text = text.trim_start_matches('\u{feff}');
-    Layer::parse(Some(&name), text).map_err(|message| (name, message))
+    match Layer::parse(Some(&name), text) {
+        Ok(layer) => Ok((Some(name), layer)),
+        Err(message) => Err((name, message)),
+    }
 }
 
 /// The paths of all keys that hold a single value, as the defaults show them.
@@ -265,7 +317,7 @@ fn read(
     let kafka = kafka::read(root.section("kafka"), warnings);
     root.finish();
     let (reference_timeouts, candidate_timeouts) = timeouts?;
-    Some(Settings {
+    let settings = Settings {
         listen: listen?,
         management_listen: management_listen?,
         logging: logging?,
@@ -279,7 +331,26 @@ fn read(
         max_differences: max_differences?,
         delivery: delivery?,
         kafka: kafka?,
-    })
+    };
+    check_loops(&settings, problems);
+    Some(settings)
+}
+
+/// Notes backends that are miffy itself.
+fn check_loops(settings: &Settings, problems: &RefCell<Problems>) {
+    let check = |key: String, base: &BaseUrl| {
+        if base.leads_to(settings.listen) {
+            let message = format!("{base} is where miffy itself listens");
+            problems.borrow_mut().add(key, message);
+        }
+    };
+    check("reference".to_owned(), &settings.reference);
+    for (index, route) in settings.routes.iter().enumerate() {
+        if route.reference != settings.reference {
+            check(format!("routes[{index}].reference"), &route.reference);
+        }
+        check(format!("routes[{index}].candidate"), &route.candidate);
+    }
 }
 
 fn listen(
@@ -369,6 +440,24 @@ impl FromValue for LogFormat {
     }
 }
 
+/// Backends that nobody named.
+fn unset(merged: &Value, settings: &Settings) -> Vec<String> {
+    let default = |key: &str| match &merged.kind {
+        ValueKind::Table(table) => table.get(key).filter(|value| value.origin().is_none()),
+        _ => None,
+    };
+    let reference = default("reference");
+    let candidate = default("candidate").filter(|base| {
+        let base = base.to_string();
+        let mut routes = settings.routes.iter();
+        routes.any(|route| route.candidate.to_string() == base)
+    });
+    [("reference", reference), ("candidate", candidate)]
+        .into_iter()
+        .filter_map(|(key, base)| Some(format!("{key} is not set, and is {} by default", base?)))
+        .collect()
+}
+
 /// What is valid and may still not be meant.
 fn doubts(settings: &Settings) -> Vec<String> {
     let mut doubts = Vec::new();
@@ -386,5 +475,6 @@ fn doubts(settings: &Settings) -> Vec<String> {
             route.path
         ));
     }
+    doubts.extend(settings.routes.iter().filter_map(Route::doubt_of_key));
     doubts
 }

@@ -8,6 +8,7 @@ use http::Method;
 
 use super::BaseUrl;
 use super::problem::Problems;
+use super::problem::did_you_mean;
 use super::reader::{FromValue, Section};
 
 /// One experiment. Its pattern is valid and conflicts with no other route's.
@@ -25,6 +26,27 @@ pub struct Route {
     pub reference: BaseUrl,
     /// Who is tested.
     pub candidate: BaseUrl,
+}
+
+impl Route {
+    /// The names of the path's parameters, in their order.
+    pub fn parameters(&self) -> impl Iterator<Item = &str> {
+        parameters(&self.path)
+    }
+
+    /// A warning, if the key was likely meant to be a parameter's name.
+    pub(super) fn doubt_of_key(&self) -> Option<String> {
+        let key = self.key.as_deref()?;
+        if self.parameters().any(|name| name == key) {
+            return None;
+        }
+        let bare = key.trim_matches(['{', '*', '}', ':']);
+        let meant = did_you_mean("", bare, self.parameters());
+        let path = &self.path;
+        (!meant.is_empty()).then(|| {
+            format!("the route \"{path}\" gives every record the key \"{key}\", which is no parameter's name{meant}")
+        })
+    }
 }
 
 /// Methods that were named.
@@ -139,16 +161,20 @@ fn never_in_a_path(c: char) -> bool {
     matches!(c, '?' | '#' | ' ') || c.is_control()
 }
 
+/// The names of a pattern's parameters, in their order.
+fn parameters(path: &str) -> impl Iterator<Item = &str> {
+    path.split('{')
+        .filter_map(|part| Some(part.split_once('}')?.0.trim_start_matches('*')))
+}
+
 /// A parameter's name that stands in the pattern twice.
 fn repeated_parameter(path: &str) -> Option<&str> {
     let mut seen = Vec::new();
-    path.split('{')
-        .filter_map(|part| Some(part.split_once('}')?.0.trim_start_matches('*')))
-        .find(|name| {
-            let repeated = seen.contains(name);
-            seen.push(*name);
-            repeated
-        })
+    parameters(path).find(|name| {
+        let repeated = seen.contains(name);
+        seen.push(*name);
+        repeated
+    })
 }
 
 impl FromValue for Methods {

@@ -60,6 +60,7 @@ impl Producer {
         broker: BrokerStatus,
     ) -> Result<Self, KafkaError> {
         let context = Context {
+            topic: kafka.topic.clone(),
             counts: counts.clone(),
             broker,
             failures: Throttle::default(),
@@ -157,6 +158,7 @@ impl Producer {
 
 /// What librdkafka calls back.
 struct Context {
+    topic: String,
     counts: Arc<Counts>,
     broker: BrokerStatus,
     failures: Throttle,
@@ -170,7 +172,15 @@ impl Context {
         self.counts.dropped(reason);
         if let Some(unsaid) = self.failures.admit() {
             let reason = reason.name();
-            warn!(%error, reason, unsaid, "a record was not delivered");
+            warn!(topic = self.topic, %error, reason, unsaid, "a record was not delivered");
+        }
+    }
+}
+
+impl Context {
+    fn complain(&self, facility: &str, message: &str) {
+        if let Some(unsaid) = self.complaints.admit() {
+            warn!(target: "librdkafka", facility, unsaid, "{message}");
         }
     }
 }
@@ -189,14 +199,16 @@ impl ClientContext for Context {
                     "{message}"
                 );
             }
+            // Why there is no connection. One that ends after it was up was most likely idle.
+            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info
+                if facility == "FAIL" && !message.contains("in state UP") =>
+            {
+                self.complain(facility, message);
+            }
             RDKafkaLogLevel::Alert
             | RDKafkaLogLevel::Critical
             | RDKafkaLogLevel::Error
-            | RDKafkaLogLevel::Warning => {
-                if let Some(unsaid) = self.complaints.admit() {
-                    warn!(target: "librdkafka", facility, unsaid, "{message}");
-                }
-            }
+            | RDKafkaLogLevel::Warning => self.complain(facility, message),
             RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
                 debug!(target: "librdkafka", facility, "{message}");
             }

@@ -187,6 +187,20 @@ async fn a_record_that_is_dropped_is_told_in_the_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn why_kafka_is_not_reached_is_told_at_warn() {
+    let no_broker = Backend::raw(|stream| async move { drop(stream) }).await;
+    let miffy = Miffy::new(&[])
+        .env("KAFKA_BOOTSTRAP_SERVERS", &no_broker.address.to_string())
+        .env("MIFFY_PORT", "0")
+        .env("MIFFY_MANAGEMENT_PORT", "0")
+        .env("RUST_LOG", "warn")
+        .spawn();
+    miffy.stderr.wait("the reason", |line| {
+        (line.contains("librdkafka") && line.contains("Disconnected")).then_some(())
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_it_at_once() {
     let broker = Broker::start();
     let hanging = Backend::hanging().await;
@@ -347,8 +361,9 @@ async fn health_asks_the_running_miffy() {
     let port = free_port().to_string();
     let setup = Setup::of(&reference, &candidate, &broker);
     let health = || {
-        let health = Miffy::new(&["health"]).env("MIFFY_MANAGEMENT_PORT", &port);
-        health.output()
+        // What is wrong elsewhere in the file does not make a running miffy ill.
+        let health = Miffy::new(&["health"]).config("portt = 1");
+        health.env("MIFFY_MANAGEMENT_PORT", &port).output()
     };
     assert_eq!(health().code, 1);
     let (miffy, _) = start(&setup, &[("MIFFY_MANAGEMENT_PORT", &port)]);

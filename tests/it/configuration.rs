@@ -427,6 +427,74 @@ fn writes_that_are_mirrored_without_saying_so_are_warned_of() {
 }
 
 #[test]
+fn a_backend_that_is_miffy_itself_is_an_error() {
+    for (toml, key) in [
+        ("reference = \"http://localhost:8080\"", "reference"),
+        ("reference = \"http://[::1]:8080/v1\"", "reference"),
+        ("port = 80\nreference = \"http://0.0.0.0\"", "reference"),
+        (
+            "routes = [{ path = \"/a\", candidate = \"http://127.0.0.1:8080\" }]",
+            "routes[0].candidate",
+        ),
+        (
+            "routes = [{ path = \"/a\", reference = \"http://127.0.0.1:8080\" }]",
+            "routes[0].reference",
+        ),
+    ] {
+        let wrong = problems(toml, &[]);
+        assert!(
+            wrong.starts_with(&format!("{key}: http://")),
+            "{toml}: {wrong}"
+        );
+        assert!(
+            wrong.contains("is where miffy itself listens"),
+            "{toml}: {wrong}"
+        );
+    }
+    for toml in [
+        "reference = \"https://localhost\"",
+        "reference = \"http://other:8080\"",
+        "address = \"127.0.0.2\"\nreference = \"http://127.0.0.1:8080\"",
+    ] {
+        assert!(settings(toml, &[]).is_ok(), "{toml}");
+    }
+}
+
+#[test]
+fn backends_that_nobody_named_are_warned_of() {
+    let unset = |toml: &str, environment: &[(&str, &str)]| {
+        let warned = warnings(toml, environment).join("\n");
+        ["reference", "candidate"].map(|key| warned.contains(&format!("{key} is not set")))
+    };
+    let route = "routes = [{ path = \"/a\", methods = [\"GET\"] }]";
+    assert_eq!(unset("", &[]), [true, false]);
+    assert_eq!(unset(route, &[]), [true, true]);
+    assert_eq!(
+        unset(route, &[("MIFFY_REFERENCE", "http://a")]),
+        [false, true]
+    );
+    let routes = "routes = [{ path = \"/a\", candidate = \"http://a\" }]";
+    assert_eq!(unset(routes, &[]), [true, false]);
+}
+
+#[test]
+fn a_key_that_was_likely_meant_to_be_a_parameter_is_warned_of() {
+    let warned = |key: &str| {
+        let toml = format!("routes = [{{ path = \"/a/{{order_id}}\", key = \"{key}\" }}]");
+        let warned = warnings(&toml, &[]).join("\n");
+        warned.contains("no parameter's name; did you mean `order_id`?")
+    };
+    for (key, expected) in [
+        ("order_id", false),
+        ("everything", false),
+        ("{order_id}", true),
+        ("orderid", true),
+    ] {
+        assert_eq!(warned(key), expected, "{key}");
+    }
+}
+
+#[test]
 fn check_shows_the_configuration_in_effect_with_its_routes_and_doubts() {
     let toml = r#"
         reference = "http://old:1"
@@ -469,8 +537,10 @@ fn check_output_is_the_same_configuration_again() {
 
 #[test]
 fn check_is_content_with_a_reader_that_leaves_and_not_with_a_full_disk() {
-    let check =
-        || Miffy::new(&["check"]).config("routes = [{ path = \"/a\", methods = [\"GET\"] }]");
+    let check = || {
+        let toml = include_str!("../../config.sample.toml");
+        Miffy::new(&["check"]).config(toml)
+    };
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     assert_eq!(check().output_to(writer), (0, String::new()));
