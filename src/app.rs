@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use axum::Router;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio::time::{interval, timeout_at};
-use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::capture::{Budget, Limits};
@@ -142,15 +142,13 @@ impl App {
             connections,
             shutdown_timeout,
         } = self;
-        let done = CancellationToken::new();
-        let _done_anyhow = done.clone().drop_guard();
-        tokio::spawn(upkeep(management.telemetry.clone(), done.clone()));
+        let mut beside = JoinSet::new();
+        beside.spawn(upkeep(management.telemetry.clone()));
         let routes = management::router(management.clone());
-        let managing = tokio::spawn(
-            axum::serve(management_listener, routes)
-                .with_graceful_shutdown(done.clone().cancelled_owned())
-                .into_future(),
-        );
+        beside.spawn(async move {
+            // It fails only on errors that it retries itself.
+            let _ended = axum::serve(management_listener, routes).await;
+        });
         info!(%address, %management_address, version = env!("CARGO_PKG_VERSION"), "started");
         let ended = tokio::select! {
             () = proxy::serve(listener, router, &connections, &management.alive) => {
@@ -161,9 +159,8 @@ impl App {
         management.stopping.store(true, Ordering::Relaxed);
         info!(timeout_s = shutdown_timeout.as_secs_f64(), "stopping");
         drain(&shadow, &delivery, connections, shutdown_timeout).await;
-        done.cancel();
-        // It serves nothing that is worth waiting for any longer.
-        managing.abort();
+        // Neither is worth waiting for any longer.
+        drop(beside);
         ended
     }
 }
@@ -192,13 +189,11 @@ async fn drain(shadow: &Shadow, delivery: &Delivery, connections: Connections, l
     );
 }
 
-async fn upkeep(telemetry: Arc<Telemetry>, done: CancellationToken) {
+async fn upkeep(telemetry: Arc<Telemetry>) {
     let mut tick = interval(UPKEEP);
     loop {
-        tokio::select! {
-            _ = tick.tick() => telemetry.upkeep(),
-            () = done.cancelled() => return,
-        }
+        tick.tick().await;
+        telemetry.upkeep();
     }
 }
 

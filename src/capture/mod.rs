@@ -41,7 +41,7 @@ pub trait Mirror: Send + Sync {
     /// Takes an exchange that has begun.
     fn offer(&self, exchange: Exchange);
 
-    /// Takes note of a matched request that is not mirrored.
+    /// Takes note of a matched request that is not mirrored, without waiting either.
     fn skip(&self, experiment: &Experiment, method: &Method, uri: &Uri, skip: Skip);
 }
 

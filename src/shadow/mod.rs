@@ -403,7 +403,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if !self.ended {
-            // Only a panic gets here.
+            // A panic gets here, or the end of the runtime.
             self.conclude(Err(Skip::Internal));
         }
     }

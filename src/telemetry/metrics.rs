@@ -92,7 +92,7 @@ const fn define(
 #[rustfmt::skip]
 pub const METRICS: [Definition; 17] = [
     define(REQUESTS, Kind::Counter, Unit::Count, &["role"],
-        "Requests sent to a backend, by the role it was given: reference, candidate or upstream."),
+        "Requests for a backend, by the role it is given: reference, candidate or upstream."),
     define(GATEWAY_ERRORS, Kind::Counter, Unit::Count, &["status"],
         "Answers that miffy gave itself, because the reference was not reached (502) or not in time (504)."),
     define(OUTCOMES, Kind::Counter, Unit::Count, &["experiment", "outcome", "reason"],
@@ -114,7 +114,7 @@ pub const METRICS: [Definition; 17] = [
     define(KAFKA_UP, Kind::Gauge, Unit::Count, &[],
         "1 while a Kafka broker is connected, 0 while none is."),
     define(CONNECTIONS, Kind::Gauge, Unit::Count, &[],
-        "Open connections of clients."),
+        "Open connections of clients, but for upgraded ones."),
     define(LIVE_IN_FLIGHT, Kind::Gauge, Unit::Count, &[],
         "Requests of clients that are being answered."),
     define(SHADOW_IN_FLIGHT, Kind::Gauge, Unit::Count, &[],
