@@ -52,10 +52,9 @@ fn row(route: &Route) -> [String; 6] {
             names.join(",")
         }
     };
-    let key = match &route.key {
-        Some(key) if route.parameters().any(|name| name == key) => format!("{{{key}}}"),
-        Some(key) => format!("\"{key}\""),
-        None => format!("\"{}\"", route.path),
+    let key = match route.key_parameter() {
+        Some(name) => format!("{{{name}}}"),
+        None => format!("\"{}\"", route.key.as_ref().unwrap_or(&route.path)),
     };
     [
         route.path.clone(),

@@ -48,6 +48,7 @@ enum Command {
 
 /// Why a command failed.
 enum Failure {
+    CommandLine(&'static str),
     Configuration(Problems),
     Other(anyhow::Error),
 }
@@ -79,40 +80,39 @@ pub fn main() -> ExitCode {
             };
         }
     };
+    let failure = match carry_out(arguments) {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(failure) => failure,
+    };
+    let (message, code) = match failure {
+        Failure::CommandLine(message) => (message.to_owned(), ExitCode::from(EX_USAGE)),
+        Failure::Configuration(problems) => (problems.to_string(), ExitCode::from(EX_USAGE)),
+        Failure::Other(error) => (format!("{error:#}"), ExitCode::FAILURE),
+    };
+    complain(&format!("miffy: {message}"));
+    code
+}
+
+fn carry_out(arguments: Arguments) -> Result<(), Failure> {
     let environment = Environment::of_process();
+    let has_file = arguments.config.is_some();
     let source = Source::Files {
-        named: arguments.config.clone(),
+        named: arguments.config,
     };
-    let load = || config::load(&source, &environment);
-    let done = match arguments.command.unwrap_or(Command::Run) {
-        Command::Run => load()
-            .map_err(Failure::from)
-            .and_then(|loaded| Ok(run::run(&loaded)?)),
-        Command::Check => load()
-            .map_err(Failure::from)
-            .and_then(|loaded| Ok(check::run(&loaded)?)),
-        Command::Health => config::load_management_address(&source, &environment)
-            .map_err(Failure::from)
-            .and_then(|listen| Ok(health::run(listen)?)),
-        Command::Demo if arguments.config.is_some() => {
-            complain("miffy: the demo takes no --config; variables such as MIFFY_PORT change it");
-            return ExitCode::from(EX_USAGE);
+    match arguments.command.unwrap_or(Command::Run) {
+        Command::Run => run::run(&config::load(&source, &environment)?)?,
+        Command::Check => check::run(&config::load(&source, &environment)?)?,
+        Command::Health => {
+            health::run(config::load_management_address(&source, &environment)?)?;
         }
-        Command::Demo => demo::load(&environment)
-            .map_err(Failure::from)
-            .and_then(|loaded| Ok(demo::run(loaded)?)),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Configuration(problems)) => {
-            complain(&format!("miffy: {problems}"));
-            ExitCode::from(EX_USAGE)
+        Command::Demo if has_file => {
+            return Err(Failure::CommandLine(
+                "the demo takes no --config; variables such as MIFFY_PORT change it",
+            ));
         }
-        Err(Failure::Other(error)) => {
-            complain(&format!("miffy: {error:#}"));
-            ExitCode::FAILURE
-        }
+        Command::Demo => demo::run(demo::load(&environment)?)?,
     }
+    Ok(())
 }
 
 /// Runs a command's future on a runtime with all of this machine's cores.

@@ -1,12 +1,14 @@
 //! Base URLs of backends.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use bytes::Bytes;
 use http::Uri;
 use http::uri::{Authority, PathAndQuery, Scheme};
+
+use super::host::literal_ip;
 
 /// Where a backend is: scheme, host and port, and a path that goes before every target.
 ///
@@ -19,23 +21,6 @@ pub struct BaseUrl {
 }
 
 impl BaseUrl {
-    /// Whether a server that listens there would be asked itself. Names other than `localhost` are not
-    /// looked up.
-    pub(super) fn leads_to(&self, listen: SocketAddr) -> bool {
-        let default = if self.is_https() { 443 } else { 80 };
-        let port = self.authority.port_u16().unwrap_or(default);
-        let host = self.authority.host().trim_matches(['[', ']']);
-        let ip = match host {
-            "localhost" => Some(Ipv4Addr::LOCALHOST.into()),
-            host => host.parse::<IpAddr>().ok(),
-        };
-        let is_here = |ip: IpAddr| {
-            ip == listen.ip()
-                || (ip.is_loopback() || ip.is_unspecified()) && listen.ip().is_unspecified()
-        };
-        port == listen.port() && ip.is_some_and(is_here)
-    }
-
     /// Whether the backend is reached over TLS.
     #[must_use]
     pub fn is_https(&self) -> bool {
@@ -62,6 +47,18 @@ impl BaseUrl {
         parts.authority = Some(self.authority.clone());
         parts.path_and_query = Some(path_and_query);
         Ok(Uri::from_parts(parts)?)
+    }
+
+    /// Whether a server that listens there would be asked itself. Names other than `localhost` are not
+    /// looked up.
+    pub(super) fn leads_to(&self, listen: SocketAddr) -> bool {
+        let default = if self.is_https() { 443 } else { 80 };
+        let port = self.authority.port_u16().unwrap_or(default);
+        let is_here = |ip: IpAddr| {
+            ip == listen.ip()
+                || (ip.is_loopback() || ip.is_unspecified()) && listen.ip().is_unspecified()
+        };
+        port == listen.port() && literal_ip(self.authority.host()).is_some_and(is_here)
     }
 }
 

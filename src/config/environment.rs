@@ -68,10 +68,8 @@ impl Environment {
                 ignored.push(name.to_owned());
             } else if name != CONFIG_FILE_VARIABLE {
                 // What all names begin with says nothing of how near they are.
-                let rest = |name: &str| name[OWN_PREFIX.len()..].to_owned();
-                let known: Vec<String> = names.keys().map(|name| rest(name)).collect();
-                let nearest =
-                    did_you_mean(OWN_PREFIX, &rest(name), known.iter().map(String::as_str));
+                let known = names.keys().map(|known| &known[OWN_PREFIX.len()..]);
+                let nearest = did_you_mean(OWN_PREFIX, &name[OWN_PREFIX.len()..], known);
                 problems.add(name, format!("no key of the configuration{nearest}"));
             }
         }

@@ -9,6 +9,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::producer::{BaseProducer, ProducerContext};
 use rdkafka::types::RDKafkaConfRes;
 
+use super::host::split_port;
 use super::problem::did_you_mean;
 use super::reader::{FromValue, Section, origin};
 
@@ -201,10 +202,7 @@ fn check_brokers(properties: &BTreeMap<String, String>, section: &Section<'_>) -
 fn is_broker(broker: &str) -> bool {
     const PROTOCOLS: [&str; 4] = ["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"];
     let (protocol, address) = broker.split_once("://").unwrap_or(("plaintext", broker));
-    let (host, port) = match address.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        _ => (address, None),
-    };
+    let (host, port) = split_port(address);
     PROTOCOLS.contains(&protocol.to_lowercase().as_str())
         && !host.is_empty()
         && !host.contains(['/', ' '])

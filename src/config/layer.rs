@@ -8,7 +8,7 @@ use std::ops::Range;
 use config::{FileFormat, Format as _, Map, Value, ValueKind};
 
 use super::kafka;
-use super::problem::Problems;
+use super::problem::{Problems, key_at};
 use super::reader::origin;
 
 /// Values in the shape of the configuration.
@@ -79,7 +79,7 @@ impl Layer {
         };
         for name in properties.keys() {
             for alias in kafka::aliases(name).filter(|alias| properties.contains_key(*alias)) {
-                let key = format!("{}.\"{name}\"", kafka::TABLE);
+                let key = key_at(kafka::TABLE, name);
                 problems.add(key, format!("is the same property as \"{alias}\"; set one"));
             }
         }
@@ -119,22 +119,15 @@ fn merge(
             &value.kind,
         ) {
             (Some(ValueKind::Table(merged)), ValueKind::Table(layer)) => {
-                merge(merged, layer, &join(path, key), problems);
+                merge(merged, layer, &key_at(path, key), problems);
             }
             (Some(ValueKind::Table(_)), _) => {
                 let message = format!("must be a table{}", origin(value));
-                problems.add(join(path, key), message);
+                problems.add(key_at(path, key), message);
             }
             _ => {
                 merged.insert(key.clone(), value.clone());
             }
         }
-    }
-}
-
-fn join(path: &str, key: &str) -> String {
-    match path {
-        "" => key.to_owned(),
-        path => format!("{path}.{key}"),
     }
 }

@@ -8,6 +8,7 @@
 //! - `base_url`: where a backend is
 //! - `effective`: the configuration in effect as text, secrets masked
 //! - `environment`: variables to keys
+//! - `host`: a backend's or broker's host and port
 //! - `kafka`: the topic, and librdkafka's properties
 //! - `layer`: one layer, and how it goes over those before it
 //! - `problem`: what is wrong, all of it
@@ -17,6 +18,7 @@
 mod base_url;
 mod effective;
 mod environment;
+mod host;
 mod kafka;
 mod layer;
 mod problem;
@@ -33,6 +35,7 @@ use config::{Value, ValueKind};
 
 pub use base_url::BaseUrl;
 pub use environment::{CONFIG_FILE_VARIABLE, Environment};
+pub(crate) use host::{literal_ip, split_port};
 pub use kafka::Kafka;
 pub use problem::{Problem, Problems};
 pub use route::{Methods, Route};
@@ -241,11 +244,9 @@ fn second_layer(
     let named = match source {
         Source::Text(text) => {
             let origin = "the given configuration";
-            let layer = Layer::parse(Some(origin), text);
-            return match layer {
-                Ok(layer) => Ok((None, layer)),
-                Err(message) => Err((origin.to_owned(), message)),
-            };
+            return Layer::parse(Some(origin), text)
+                .map(|layer| (None, layer))
+                .map_err(|message| (origin.to_owned(), message));
         }
         Source::Files { named } => named.clone(),
     };

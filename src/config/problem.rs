@@ -46,6 +46,19 @@ impl fmt::Display for Problems {
     }
 }
 
+/// The key of the table at `path`, which is empty for the top level, as the user would write it.
+pub(super) fn key_at(path: &str, key: &str) -> String {
+    let key = if key.contains('.') {
+        format!("\"{key}\"")
+    } else {
+        key.to_owned()
+    };
+    match path {
+        "" => key,
+        path => format!("{path}.{key}"),
+    }
+}
+
 /// "; did you mean `x`?" for the name among `known` that is nearest to `name`, `prefix` before it; or
 /// nothing.
 pub(super) fn did_you_mean<'a>(

@@ -9,7 +9,7 @@ use std::time::Duration;
 use config::{Map, Value, ValueKind};
 
 use super::BaseUrl;
-use super::problem::{Problems, did_you_mean};
+use super::problem::{Problems, did_you_mean, key_at};
 
 /// A table being read. Keys that nobody took are unknown keys.
 pub(super) struct Section<'p> {
@@ -102,16 +102,7 @@ impl<'p> Section<'p> {
     }
 
     pub(super) fn name(&self, key: &str) -> String {
-        let key = if key.contains('.') {
-            format!("\"{key}\"")
-        } else {
-            key.to_owned()
-        };
-        if self.path.is_empty() {
-            key
-        } else {
-            format!("{}.{key}", self.path)
-        }
+        key_at(&self.path, key)
     }
 }
 

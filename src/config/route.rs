@@ -7,8 +7,7 @@ use config::{Value, ValueKind};
 use http::Method;
 
 use super::BaseUrl;
-use super::problem::Problems;
-use super::problem::did_you_mean;
+use super::problem::{Problems, did_you_mean};
 use super::reader::{FromValue, Section};
 
 /// One experiment. Its pattern is valid and conflicts with no other route's.
@@ -29,19 +28,20 @@ pub struct Route {
 }
 
 impl Route {
-    /// The names of the path's parameters, in their order.
-    pub fn parameters(&self) -> impl Iterator<Item = &str> {
-        parameters(&self.path)
+    /// The parameter whose value is the key, if the key names one.
+    #[must_use]
+    pub fn key_parameter(&self) -> Option<&str> {
+        parameters(&self.path).find(|name| Some(*name) == self.key.as_deref())
     }
 
     /// A warning, if the key was likely meant to be a parameter's name.
     pub(super) fn doubt_of_key(&self) -> Option<String> {
         let key = self.key.as_deref()?;
-        if self.parameters().any(|name| name == key) {
+        if self.key_parameter().is_some() {
             return None;
         }
         let bare = key.trim_matches(['{', '*', '}', ':']);
-        let meant = did_you_mean("", bare, self.parameters());
+        let meant = did_you_mean("", bare, parameters(&self.path));
         let path = &self.path;
         (!meant.is_empty()).then(|| {
             format!("the route \"{path}\" gives every record the key \"{key}\", which is no parameter's name{meant}")

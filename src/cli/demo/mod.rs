@@ -27,7 +27,9 @@ pub use broker::EmbeddedBroker;
 
 use super::{block_on, signals, warn};
 use crate::app::{App, Plugs};
-use crate::config::{self, BaseUrl, Environment, Loaded, Problems, Settings, Source};
+use crate::config::{
+    self, BaseUrl, Environment, Loaded, Problems, Settings, Source, literal_ip, split_port,
+};
 use crate::telemetry::init_logging;
 use terminal::Terminal;
 
@@ -149,18 +151,13 @@ fn address(base: &BaseUrl) -> anyhow::Result<SocketAddr> {
 /// Where the demo's broker is to listen: the first of `bootstrap.servers`.
 fn broker_address(servers: &str) -> anyhow::Result<SocketAddr> {
     let server = servers.split(',').next().unwrap_or_default().trim();
-    match server.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => loopback(host, port.parse()?),
-        // Kafka's own.
-        _ => loopback(server, 9092),
-    }
+    let (host, port) = split_port(server);
+    // Without one, it is Kafka's own.
+    loopback(host, port.unwrap_or("9092").parse()?)
 }
 
 fn loopback(host: &str, port: u16) -> anyhow::Result<SocketAddr> {
-    let ip = match host.trim_matches(['[', ']']) {
-        "localhost" => Some(Ipv4Addr::LOCALHOST.into()),
-        host => host.parse().ok().filter(IpAddr::is_loopback),
-    };
+    let ip = literal_ip(host).filter(IpAddr::is_loopback);
     let ip = ip.with_context(|| {
         format!(
             "the demo runs its own services on this machine: \"{host}\" is not on it; \
