@@ -142,8 +142,8 @@ impl BackendStream {
     }
 }
 
-/// Whether writing failed because the other side has closed its connection.
-fn has_hung_up(error: &io::Error) -> bool {
+/// Whether something failed because the other side has closed its connection.
+pub(super) fn has_hung_up(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset

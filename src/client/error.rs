@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hyper_util::client::legacy::Error as ClientError;
 
-use super::connect::{ConnectTimedOut, Used};
+use super::connect::{ConnectTimedOut, Used, has_hung_up};
 use crate::outcome::{Cause, Failure, Stage};
 
 /// That no response's head came.
@@ -39,10 +39,7 @@ impl Error {
     pub(super) fn request(error: &ClientError) -> Self {
         let messages: Vec<String> = chain(error).map(ToString::to_string).collect();
         let message = messages.join(": ");
-        let of_hyper = |check: fn(&hyper::Error) -> bool| {
-            chain(error).any(|cause| cause.downcast_ref().is_some_and(check))
-        };
-        if of_hyper(hyper::Error::is_user) {
+        if chain(error).any(|cause| cause.downcast_ref().is_some_and(hyper::Error::is_user)) {
             return Self::RequestBody(message);
         }
         let cause = if !error.is_connect() {
@@ -69,12 +66,7 @@ pub(super) fn was_closed_while_idle(error: &ClientError) -> bool {
         let hyper = cause.downcast_ref::<hyper::Error>();
         let io = cause.downcast_ref::<std::io::Error>();
         hyper.is_some_and(|error| error.is_incomplete_message() || error.is_canceled())
-            || io.is_some_and(|error| {
-                matches!(
-                    error.kind(),
-                    ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::NotConnected
-                )
-            })
+            || io.is_some_and(|error| has_hung_up(error) || error.kind() == ErrorKind::NotConnected)
     };
     error.connect_info().is_some_and(Used::is_marked) && chain(error).any(ended)
 }

@@ -111,31 +111,27 @@ impl Shown {
     /// Two values by their JSON texts, which are valid and not the same. Of a long one, the part is
     /// shown that begins to differ.
     pub(super) fn pair(reference: &str, candidate: &str) -> (Self, Self) {
-        let offset = common_prefix(reference, candidate);
-        let (part, other_part) = Self::texts(reference, candidate, offset);
-        let shown = |text: &str, part| match text.len() {
+        let start = start_of_part(reference, candidate, common_prefix(reference, candidate));
+        let shown = |text: &str| match text.len() {
             0..=Self::MAX => Self::json(text),
-            _ => part,
+            _ => Self::part(text, start),
         };
-        (shown(reference, part), shown(candidate, other_part))
+        (shown(reference), shown(candidate))
     }
 
     /// Two texts that are the same up to `offset`, as JSON strings: from their start, or from shortly
     /// before they differ.
     pub(super) fn texts(reference: &str, candidate: &str, offset: usize) -> (Self, Self) {
-        let mut start = match offset {
-            0..=CONTEXT => 0,
-            _ if offset + CONTEXT <= Self::MAX => 0,
-            _ => offset - CONTEXT,
-        };
-        while !reference.is_char_boundary(start) || !candidate.is_char_boundary(start) {
-            start -= 1;
-        }
-        let cut = |text: &str| match start {
+        let start = start_of_part(reference, candidate, offset);
+        (Self::part(reference, start), Self::part(candidate, start))
+    }
+
+    /// A text from `start` on.
+    fn part(text: &str, start: usize) -> Self {
+        match start {
             0 => Self::text(text),
             _ => Self::text(&format!("…{}", &text[start..])),
-        };
-        (cut(reference), cut(candidate))
+        }
     }
 
     /// Text as a JSON string.
@@ -158,6 +154,19 @@ impl Shown {
     pub(super) fn number(number: impl std::fmt::Display) -> Self {
         Self::json(&number.to_string())
     }
+}
+
+/// Where to begin showing two texts that are the same up to `offset`, so that it is in sight.
+fn start_of_part(reference: &str, candidate: &str, offset: usize) -> usize {
+    let mut start = match offset {
+        0..=CONTEXT => 0,
+        _ if offset + CONTEXT <= Shown::MAX => 0,
+        _ => offset - CONTEXT,
+    };
+    while !reference.is_char_boundary(start) || !candidate.is_char_boundary(start) {
+        start -= 1;
+    }
+    start
 }
 
 impl PartialEq for Shown {

@@ -175,9 +175,7 @@ impl Context {
             warn!(topic = self.topic, %error, reason, unsaid, "a record was not delivered");
         }
     }
-}
 
-impl Context {
     fn complain(&self, facility: &str, message: &str) {
         if let Some(unsaid) = self.complaints.admit() {
             warn!(target: "librdkafka", facility, unsaid, "{message}");
