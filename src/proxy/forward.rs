@@ -27,22 +27,30 @@ use crate::experiment::{Experiment, Role};
 /// the whole of it, and the answer isn't lost to a connection that closes on a client still sending.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// Answers a request that matched an experiment's path.
-pub(super) async fn experiment(
+/// Answers a request, which may have matched an experiment's path.
+pub(super) async fn answer(
     proxy: Arc<Proxy>,
-    experiment: Arc<Experiment>,
+    matched: Option<Arc<Experiment>>,
     request: Request,
 ) -> Response {
     if request.method() == Method::CONNECT {
         return error::CONNECT.response();
     }
+    match matched {
+        Some(experiment) => mirror(&proxy, experiment, request).await,
+        None => pass(&proxy, &proxy.reference, request).await,
+    }
+}
+
+/// Answers a request that matched, and offers it to the mirror.
+async fn mirror(proxy: &Proxy, experiment: Arc<Experiment>, request: Request) -> Response {
     if let Err(skip) = experiment.admit(request.method(), request.headers()) {
         proxy
             .mirror
             .skip(&experiment, request.method(), request.uri(), skip);
-        return pass(&proxy, &experiment.reference, request).await;
+        return pass(proxy, &experiment.reference, request).await;
     }
-    let live = Live::begin(&proxy, Role::Reference, &request);
+    let live = Live::begin(proxy, Role::Reference, &request);
     let (mut head, body) = request.into_parts();
     make_end_to_end(&mut head);
     let (body, upload, request_body) = tee_request(body, &proxy.limits);
@@ -72,14 +80,6 @@ pub(super) async fn experiment(
             live.fail(&error, &experiment.reference)
         }
     }
-}
-
-/// Answers a request that matched none.
-pub(super) async fn upstream(proxy: Arc<Proxy>, request: Request) -> Response {
-    if request.method() == Method::CONNECT {
-        return error::CONNECT.response();
-    }
-    pass(&proxy, &proxy.reference, request).await
 }
 
 /// Answers a request that is not mirrored.

@@ -147,9 +147,9 @@ pub fn router(proxy: &Arc<Proxy>, experiments: &[Arc<Experiment>]) -> Router {
         let matched = experiment.clone();
         router = router.route(
             &experiment.path,
-            any(move |request: Request| forward::experiment(proxy, matched, request)),
+            any(move |request: Request| forward::answer(proxy, Some(matched), request)),
         );
     }
     let proxy = proxy.clone();
-    router.fallback(move |request: Request| forward::upstream(proxy, request))
+    router.fallback(move |request: Request| forward::answer(proxy, None, request))
 }
