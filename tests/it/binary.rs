@@ -8,20 +8,25 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::backend::{Backend, json, read_head};
+use crate::support::backend::{Backend, disagreeing, json, read_head};
 use crate::support::broker::Broker;
 use crate::support::miffy::Setup;
 use crate::support::process::{Miffy, Running};
 use crate::support::{PATIENCE, until, within};
 
-/// A process with an experiment on `/x/{*rest}`, on free ports, that logs JSON, and its address.
-fn start(setup: &Setup, environment: &[(&str, &str)]) -> (Running, String) {
-    let mut miffy = Miffy::new(&[])
-        .config(&setup.toml())
+/// A command that runs miffy with this configuration, on free ports of the loopback interface.
+fn anywhere(config: &str) -> Miffy {
+    Miffy::new(&[])
+        .config(config)
         .env("MIFFY_ADDRESS", "127.0.0.1")
+        .env("MIFFY_MANAGEMENT_ADDRESS", "127.0.0.1")
         .env("MIFFY_PORT", "0")
         .env("MIFFY_MANAGEMENT_PORT", "0")
-        .env("MIFFY_LOGGING", "json");
+}
+
+/// A process with an experiment on `/x/{*rest}`, on free ports, that logs JSON, and its address.
+fn start(setup: &Setup, environment: &[(&str, &str)]) -> (Running, String) {
+    let mut miffy = anywhere(&setup.toml()).env("MIFFY_LOGGING", "json");
     for (name, value) in environment {
         miffy = miffy.env(name, value);
     }
@@ -31,16 +36,16 @@ fn start(setup: &Setup, environment: &[(&str, &str)]) -> (Running, String) {
     (running, url)
 }
 
+/// Ends it with this signal; gives the last event of its log.
+fn stop(miffy: &mut Running, signal: &str) -> Value {
+    miffy.signal(signal);
+    assert_eq!(miffy.wait().code(), Some(0));
+    miffy.stderr.event("stopped")
+}
+
 async fn get(url: &str) -> reqwest::Response {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     within("a response", client.get(url).send()).await.unwrap()
-}
-
-async fn disagreeing() -> (Backend, Backend) {
-    (
-        Backend::start(|_| async { json(r#"{"n":1}"#) }).await,
-        Backend::start(|_| async { json(r#"{"n":2}"#) }).await,
-    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,9 +59,7 @@ async fn either_signal_ends_it_in_order_with_the_ledger_in_the_log() {
         for n in 0..3 {
             assert_eq!(get(&format!("{url}/x/{n}")).await.status(), 200);
         }
-        miffy.signal(signal);
-        assert_eq!(miffy.wait().code(), Some(0));
-        let stopped = miffy.stderr.event("stopped");
+        let stopped = stop(&mut miffy, signal);
         assert_eq!(stopped["matched"], 3);
         assert_eq!(stopped["outcomes"], "different=3");
         assert_eq!(stopped["published"], 3);
@@ -104,9 +107,7 @@ async fn a_stop_without_a_broker_ends_in_time_and_counts_what_is_lost() {
     let setup = Setup::of(&reference, &candidate, &broker).more("shutdown_timeout = \"1s\"");
     let (mut miffy, url) = start(&setup, &[]);
     get(&format!("{url}/x/1")).await.bytes().await.unwrap();
-    miffy.signal("TERM");
-    assert_eq!(miffy.wait().code(), Some(0));
-    let stopped = miffy.stderr.event("stopped");
+    let stopped = stop(&mut miffy, "TERM");
     assert_eq!(
         (&stopped["records"], &stopped["dropped"]),
         (&Value::from(1), &Value::from(1))
@@ -147,9 +148,7 @@ async fn a_stop_ends_in_time_while_a_brokers_name_is_looked_up() {
     ];
     let (mut miffy, url) = start(&setup, &environment);
     get(&format!("{url}/x/1")).await.bytes().await.unwrap();
-    miffy.signal("TERM");
-    assert_eq!(miffy.wait().code(), Some(0));
-    let stopped = miffy.stderr.event("stopped");
+    let stopped = stop(&mut miffy, "TERM");
     assert_eq!(
         (&stopped["records"], &stopped["dropped"]),
         (&1.into(), &1.into())
@@ -165,9 +164,7 @@ async fn what_a_stop_gives_up_is_in_the_ledger() {
     let (mut miffy, url) = start(&setup, &[]);
     get(&format!("{url}/x/1")).await.bytes().await.unwrap();
     hanging.first().await;
-    miffy.signal("TERM");
-    assert_eq!(miffy.wait().code(), Some(0));
-    let stopped = miffy.stderr.event("stopped");
+    let stopped = stop(&mut miffy, "TERM");
     assert_eq!(stopped["outcomes"], "skipped.shutdown=1");
     assert_eq!(stopped["records"], 0);
 }
@@ -189,10 +186,8 @@ async fn a_record_that_is_dropped_is_told_in_the_log() {
 #[tokio::test(flavor = "multi_thread")]
 async fn why_kafka_is_not_reached_is_told_at_warn() {
     let no_broker = Backend::raw(|stream| async move { drop(stream) }).await;
-    let miffy = Miffy::new(&[])
+    let miffy = anywhere("")
         .env("KAFKA_BOOTSTRAP_SERVERS", &no_broker.address.to_string())
-        .env("MIFFY_PORT", "0")
-        .env("MIFFY_MANAGEMENT_PORT", "0")
         .env("RUST_LOG", "warn")
         .spawn();
     miffy.stderr.wait("the reason", |line| {
@@ -221,14 +216,7 @@ fn a_port_that_is_taken_is_named() {
     let port = address.port().to_string();
     let broker = Broker::mock();
     for variable in ["MIFFY_PORT", "MIFFY_MANAGEMENT_PORT"] {
-        let ended = Miffy::new(&[])
-            .config(&broker.config())
-            .env("MIFFY_ADDRESS", "127.0.0.1")
-            .env("MIFFY_MANAGEMENT_ADDRESS", "127.0.0.1")
-            .env("MIFFY_PORT", "0")
-            .env("MIFFY_MANAGEMENT_PORT", "0")
-            .env(variable, &port)
-            .output();
+        let ended = anywhere(&broker.config()).env(variable, &port).output();
         assert_eq!(ended.code, 1, "{}", ended.stderr);
         let message = format!("miffy: can't listen on {address}: Address already in use");
         assert!(ended.stderr.contains(&message), "{}", ended.stderr);
@@ -245,10 +233,7 @@ async fn the_access_log_is_there_at_info_and_gone_at_warn() {
         let broker = Broker::start();
         let (reference, candidate) = disagreeing().await;
         let setup = Setup::of(&reference, &candidate, &broker);
-        let mut miffy = Miffy::new(&[])
-            .config(&setup.toml())
-            .env("MIFFY_PORT", "0")
-            .env("MIFFY_MANAGEMENT_PORT", "0")
+        let mut miffy = anywhere(&setup.toml())
             .env("MIFFY_LOGGING", "json")
             .env("RUST_LOG", level);
         // At warn nothing tells the port, so one has to be chosen.
@@ -301,10 +286,7 @@ fn free_port() -> u16 {
 #[test]
 fn a_misspelt_choice_of_log_lines_is_told_and_passed_over() {
     let broker = Broker::mock();
-    let mut miffy = Miffy::new(&[])
-        .config(&broker.config())
-        .env("MIFFY_PORT", "0")
-        .env("MIFFY_MANAGEMENT_PORT", "0")
+    let mut miffy = anywhere(&broker.config())
         .env("MIFFY_LOGGING", "json")
         .env("RUST_LOG", "miffy=loud")
         .spawn();
@@ -318,10 +300,8 @@ fn a_misspelt_choice_of_log_lines_is_told_and_passed_over() {
 fn each_log_format_is_what_it_says() {
     let broker = Broker::mock();
     let log = |format: &str| {
-        let mut miffy = Miffy::new(&[])
-            .config(&broker.config())
-            .env("MIFFY_PORT", "0")
-            .env("MIFFY_MANAGEMENT_PORT", "0")
+        let mut miffy = anywhere(&broker.config())
+            .env("MIFFY_ADDRESS", "0.0.0.0")
             .env("MIFFY_LOGGING", format)
             .spawn();
         let started = miffy.stderr.wait("started", |line| {

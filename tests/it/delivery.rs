@@ -2,18 +2,10 @@
 
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
-use crate::support::backend::{Arrived, Backend, json, response};
+use crate::support::backend::{Arrived, Backend, disagreeing, response};
 use crate::support::broker::Broker;
 use crate::support::miffy::{Miffy, Setup, between};
 use crate::support::{PATIENCE, until};
-
-/// Two backends that never agree.
-async fn disagreeing() -> (Backend, Backend) {
-    (
-        Backend::start(|_| async { json(r#"{"n":1}"#) }).await,
-        Backend::start(|_| async { json(r#"{"n":2}"#) }).await,
-    )
-}
 
 /// Waits until `/readyz` says this of Kafka; it is ready all the time.
 async fn kafka_is(miffy: &Miffy, state: &str) {
@@ -73,36 +65,22 @@ async fn every_difference_is_in_kafka_once_and_in_order_per_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_delivers_what_waits() {
-    let broker = Broker::start();
-    let (reference, candidate) = disagreeing().await;
-    // Without the stop, these would wait for a minute.
-    let miffy = Setup::of(&reference, &candidate, &broker)
-        .tables("\"linger.ms\" = 60000\n")
-        .start()
-        .await;
-    for n in 0..20 {
-        miffy.get(&format!("/x/{n}")).await.bytes().await.unwrap();
+async fn a_stop_delivers_what_waits_and_be_it_more_than_librdkafkas_queue_holds() {
+    for queue in ["", "\"queue.buffering.max.messages\" = 2\n"] {
+        let broker = Broker::start();
+        let (reference, candidate) = disagreeing().await;
+        // Without the stop, these would wait for a minute.
+        let miffy = Setup::of(&reference, &candidate, &broker)
+            .tables(&format!("\"linger.ms\" = 60000\n{queue}"))
+            .start()
+            .await;
+        for n in 0..20 {
+            miffy.get(&format!("/x/{n}")).await.bytes().await.unwrap();
+        }
+        miffy.outcomes(20).await;
+        miffy.stop().await;
+        assert_eq!(broker.published().await.len(), 20, "{queue}");
     }
-    miffy.outcomes(20).await;
-    miffy.stop().await;
-    assert_eq!(broker.published().await.len(), 20);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stop_delivers_more_than_librdkafkas_queue_holds() {
-    let broker = Broker::start();
-    let (reference, candidate) = disagreeing().await;
-    let miffy = Setup::of(&reference, &candidate, &broker)
-        .tables("\"linger.ms\" = 60000\n\"queue.buffering.max.messages\" = 2\n")
-        .start()
-        .await;
-    for n in 0..20 {
-        miffy.get(&format!("/x/{n}")).await.bytes().await.unwrap();
-    }
-    miffy.outcomes(20).await;
-    miffy.stop().await;
-    assert_eq!(broker.published().await.len(), 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]

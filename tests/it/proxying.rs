@@ -124,8 +124,7 @@ async fn the_other_forms_of_targets_are_served() {
     let (reference, candidate) = (Backend::start(same).await, Backend::start(same).await);
     let miffy = between(&reference, &candidate, &broker).await;
     let ask = async |request: &str| {
-        let mut stream = miffy.connect().await;
-        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut stream = miffy.send(request).await;
         read_head(&mut stream).await
     };
     let absolute = "GET http://elsewhere:80/x/abs?q HTTP/1.1\r\nHost: ignored\r\n\r\n";
@@ -169,7 +168,6 @@ async fn headers_arrive_as_sent_but_for_the_hop_by_hop_ones() {
     let (reference, candidate) = (Backend::start(same).await, Backend::start(same).await);
     let miffy = between(&reference, &candidate, &broker).await;
     for path in BOTH_PATHS {
-        let mut stream = miffy.connect().await;
         let head = [
             format!("POST {path} HTTP/1.1\r\n").as_bytes(),
             b"Host: client.example\r\nConnection: X-Hop, keep-alive\r\nX-Multi: 1\r\nX-Other: o\r\n",
@@ -177,7 +175,7 @@ async fn headers_arrive_as_sent_but_for_the_hop_by_hop_ones() {
             b"Keep-Alive: 5\r\nProxy-Connection: x\r\nContent-Length: 2\r\n\r\n{}",
         ]
         .concat();
-        stream.write_all(&head).await.unwrap();
+        let mut stream = miffy.send(&head).await;
         assert!(read_head(&mut stream).await.starts_with("HTTP/1.1 200"));
     }
     miffy.outcomes(1).await;
@@ -216,9 +214,8 @@ async fn a_responses_headers_keep_their_order() {
     .await;
     let miffy = between(&backend, &backend, &broker).await;
     for path in BOTH_PATHS {
-        let mut stream = miffy.connect().await;
         let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut stream = miffy.send(&request).await;
         let head = read_head(&mut stream).await;
         let lines: Vec<&str> = head.lines().skip(1).collect();
         assert_eq!(
@@ -243,11 +240,9 @@ async fn header_names_keep_their_spelling() {
     })
     .await;
     let miffy = between(&backend, &backend, &broker).await;
-    let mut stream = miffy.connect().await;
-    stream
-        .write_all(b"GET /x/1 HTTP/1.1\r\nHOST: a\r\nX-ReQuest: 1\r\n\r\n")
-        .await
-        .unwrap();
+    let mut stream = miffy
+        .send(b"GET /x/1 HTTP/1.1\r\nHOST: a\r\nX-ReQuest: 1\r\n\r\n")
+        .await;
     let head = read_head(&mut stream).await;
     assert!(head.contains("\r\nX-ReSponse: 1\r\n"), "{head}");
     for _side in ["reference", "candidate"] {
@@ -274,9 +269,8 @@ async fn responses_arrive_byte_for_byte() {
         let backend = Backend::answering(bytes).await;
         let miffy = between(&backend, &backend, &broker).await;
         for path in BOTH_PATHS {
-            let mut stream = miffy.connect().await;
             let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut stream = miffy.send(&request).await;
             let mut received = Vec::new();
             within("the response", stream.read_to_end(&mut received))
                 .await
@@ -302,11 +296,7 @@ async fn the_answer_to_head_says_what_the_reference_says_of_the_body() {
     ] {
         let backend = Backend::answering(head.as_bytes()).await;
         let miffy = between(&backend, &backend, &broker).await;
-        let mut stream = miffy.connect().await;
-        stream
-            .write_all(b"HEAD /x/1 HTTP/1.1\r\nHost: a\r\n\r\n")
-            .await
-            .unwrap();
+        let mut stream = miffy.send(b"HEAD /x/1 HTTP/1.1\r\nHost: a\r\n\r\n").await;
         assert_eq!(read_head(&mut stream).await, head);
         assert_eq!(miffy.outcomes(1).await, outcomes([("equal", 1)]));
         miffy.stop().await;
@@ -366,9 +356,8 @@ async fn a_request_reaches_the_reference_as_it_is_written() {
     let candidate = Backend::start(|_| async { response(200, &[], Body::empty()) }).await;
     let miffy = between(&reference, &candidate, &broker).await;
     for path in BOTH_PATHS {
-        let mut stream = miffy.connect().await;
         let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
-        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut stream = miffy.send(&head).await;
         for chunk in [b"3\r\nabc\r\n", b"3\r\ndef\r\n"] {
             stream.write_all(chunk).await.unwrap();
             let seen = within("the chunk", arrived.lock().await.recv()).await;
@@ -442,11 +431,7 @@ async fn a_client_that_goes_away_ends_both_exchanges() {
     })
     .await;
     let miffy = between(&backend, &backend, &broker).await;
-    let mut stream = miffy.connect().await;
-    stream
-        .write_all(b"GET /x/1 HTTP/1.1\r\nHost: a\r\n\r\n")
-        .await
-        .unwrap();
+    let stream = miffy.send(b"GET /x/1 HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let mut seen = Vec::new();
     for _ in 0..2 {
         seen.push(within("both requests", ended.recv()).await.unwrap());
@@ -488,11 +473,10 @@ async fn connections_can_be_upgraded_inside_and_outside_of_experiments() {
     let candidate = Backend::start(|_| async { json("{}") }).await;
     let miffy = between(&reference, &candidate, &broker).await;
     for path in BOTH_PATHS {
-        let mut stream = miffy.connect().await;
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
         );
-        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut stream = miffy.send(&request).await;
         let head = read_head(&mut stream).await;
         assert!(
             head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"),
@@ -539,9 +523,8 @@ async fn requests_of_one_connection_may_be_pipelined() {
     let path = |request: Arrived| async move { response(200, &[], request.target) };
     let (reference, candidate) = (Backend::start(path).await, Backend::start(path).await);
     let miffy = between(&reference, &candidate, &broker).await;
-    let mut stream = miffy.connect().await;
     let requests = "GET /x/1 HTTP/1.1\r\nHost: a\r\n\r\nGET /x/2 HTTP/1.1\r\nHost: a\r\n\r\n";
-    stream.write_all(requests.as_bytes()).await.unwrap();
+    let mut stream = miffy.send(&requests).await;
     for expected in ["/x/1", "/x/2"] {
         assert!(read_head(&mut stream).await.starts_with("HTTP/1.1 200"));
         let mut body = [0; 4];
@@ -612,11 +595,10 @@ async fn a_get_may_have_a_body_of_unknown_length() {
     let (reference, candidate) = (Backend::start(echo).await, Backend::start(echo).await);
     let miffy = between(&reference, &candidate, &broker).await;
     for path in BOTH_PATHS {
-        let mut stream = miffy.connect().await;
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
         );
-        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut stream = miffy.send(&request).await;
         let mut received = String::new();
         within("the response", stream.read_to_string(&mut received))
             .await
@@ -657,9 +639,8 @@ async fn a_response_with_trailers_arrives_with_them_and_is_compared() {
                   2\r\n{}\r\n0\r\nx-sum: 1\r\n\r\n";
     let backend = Backend::answering(answer.as_bytes()).await;
     let miffy = between(&backend, &backend, &broker).await;
-    let mut stream = miffy.connect().await;
     let request = "GET /x/1 HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: close, te\r\n\r\n";
-    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut stream = miffy.send(&request).await;
     let mut received = String::new();
     within("the response", stream.read_to_string(&mut received))
         .await
@@ -679,10 +660,9 @@ async fn a_reference_that_refuses_an_upload_and_hangs_up_is_heard() {
     let miffy = between(&backend, &backend, &broker).await;
     for _ in 0..10 {
         for path in BOTH_PATHS {
-            let mut stream = miffy.connect().await;
             let head =
                 format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 4000000\r\n\r\n");
-            stream.write_all(head.as_bytes()).await.unwrap();
+            let stream = miffy.send(&head).await;
             let (mut from, mut to) = stream.into_split();
             let upload = tokio::spawn(async move {
                 // As much of it as anybody takes.
@@ -706,9 +686,8 @@ async fn a_failed_request_is_answered_before_its_upload_ends_and_mirrored_after_
     let broker = Broker::start();
     let candidate = Backend::start(|_| async { json("{}") }).await;
     let miffy = Setup::of(nobody(), &candidate, &broker).start().await;
-    let mut stream = miffy.connect().await;
     let start = "POST /x/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nhalf";
-    stream.write_all(start.as_bytes()).await.unwrap();
+    let mut stream = miffy.send(&start).await;
     assert!(read_head(&mut stream).await.starts_with("HTTP/1.1 502"));
     assert_eq!(candidate.arrived().len(), 0);
     stream.write_all(b"half").await.unwrap();
@@ -760,18 +739,16 @@ async fn what_clients_do_wrong_is_not_put_down_to_the_reference() {
     let (reference, candidate) = (Backend::start(same).await, Backend::start(same).await);
     let miffy = between(&reference, &candidate, &broker).await;
     for path in BOTH_PATHS {
-        let mut stream = miffy.connect().await;
         let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
-        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut stream = miffy.send(&head).await;
         stream.write_all(b"2\r\n{}\r\nZZ\r\n").await.unwrap();
         assert!(
             read_head(&mut stream).await.starts_with("HTTP/1.1 400"),
             "{path}"
         );
     }
-    let mut stream = miffy.connect().await;
     let half = "POST /x/gone HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nhalf";
-    stream.write_all(half.as_bytes()).await.unwrap();
+    let stream = miffy.send(&half).await;
     drop(stream);
     assert_eq!(
         miffy.outcomes(2).await,

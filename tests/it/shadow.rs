@@ -156,9 +156,8 @@ async fn clients_that_send_slowly_hold_up_nobodys_mirroring() {
     let (reference, candidate) = (Backend::start(ok).await, Backend::start(ok).await);
     let setup = Setup::of(&reference, &candidate, &broker);
     let miffy = setup.tables("[shadow]\nmax_in_flight = 1\n").start().await;
-    let mut slow = miffy.connect().await;
     let start = "POST /x/slow HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{";
-    slow.write_all(start.as_bytes()).await.unwrap();
+    let mut slow = miffy.send(&start).await;
     until("the upload to have begun", || async {
         (miffy.metric("miffy_captured_bytes").await[""] == 1).then_some(())
     })
@@ -278,9 +277,8 @@ async fn a_reference_that_answers_before_the_request_is_whole_is_not_compared() 
         Backend::answering(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n").await;
     let candidate = Backend::start(ok).await;
     let miffy = between(&reference, &candidate, &broker).await;
-    let mut stream = miffy.connect().await;
     let head = "POST /x/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nonly the start";
-    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut stream = miffy.send(&head).await;
     assert!(read_head(&mut stream).await.starts_with("HTTP/1.1 413"));
     assert_eq!(
         miffy.outcomes(1).await,

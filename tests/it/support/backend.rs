@@ -155,6 +155,14 @@ impl Drop for Backend {
     }
 }
 
+/// Two backends that never agree.
+pub(crate) async fn disagreeing() -> (Backend, Backend) {
+    (
+        Backend::start(|_| async { json(r#"{"n":1}"#) }).await,
+        Backend::start(|_| async { json(r#"{"n":2}"#) }).await,
+    )
+}
+
 /// An address where nothing listens.
 pub(crate) fn nobody() -> String {
     let socket = TcpSocket::new_v4().unwrap();

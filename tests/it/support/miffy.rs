@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use miffy::app::{App, Plugs};
 use miffy::config::{Environment, Source, load};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -140,6 +141,13 @@ impl Miffy {
     /// A connection to the proxy, for what no HTTP client would send.
     pub(crate) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// A connection to the proxy on which this was sent.
+    pub(crate) async fn send(&self, bytes: impl AsRef<[u8]>) -> TcpStream {
+        let mut stream = self.connect().await;
+        stream.write_all(bytes.as_ref()).await.unwrap();
+        stream
     }
 
     /// An answer of the management port: its status and text.
