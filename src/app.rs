@@ -1,30 +1,36 @@
 //! The composition root: builds everything, runs it, and stops it in order.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use axum::Router;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{interval, timeout_at};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::capture::{Budget, Limits};
-use crate::client::{Client, Timeouts, Tls};
-use crate::config::{BaseUrl, Settings};
+use crate::client::Client;
+use crate::config::Settings;
 use crate::delivery::{BrokerState, Counts, Delivery};
 use crate::experiment::Experiment;
 use crate::management::{self, Management};
-use crate::proxy::{self, Alive, Connections, LiveMetrics, Proxy};
+use crate::proxy::{self, Alive, Connections, LiveMetrics, Proxy, Server};
 use crate::shadow::{self, Observer, Shadow};
-use crate::telemetry::Telemetry;
 use crate::telemetry::metrics as names;
+use crate::telemetry::{Telemetry, Throttle};
+use crate::tls::ServerCertificate;
 
 /// How often observations are sorted into histograms.
 const UPKEEP: Duration = Duration::from_secs(5);
+
+/// How often the files of the certificate that clients are shown are looked at.
+const RELOAD: Duration = Duration::from_secs(2);
 
 /// The longest part of a stop that is kept for delivering what the rest of it found.
 const MAX_DELIVERY_SHARE: Duration = Duration::from_secs(5);
@@ -49,12 +55,33 @@ impl std::fmt::Debug for Plugs {
 pub struct App {
     listener: TcpListener,
     management_listener: TcpListener,
-    router: Router,
+    server: Arc<Server>,
+    certificate: Option<Arc<ServerCertificate>>,
     management: Management,
     shadow: Shadow,
     delivery: Arc<Delivery>,
     connections: Connections,
-    shutdown_timeout: Duration,
+    stop: Stop,
+}
+
+/// How long the parts of a stop may take.
+#[derive(Debug, Clone, Copy)]
+struct Stop {
+    /// How long requests are still taken.
+    delay: Duration,
+    /// All of it.
+    timeout: Duration,
+}
+
+impl Stop {
+    fn of(settings: &Settings) -> Self {
+        let timeout = settings.shutdown_timeout;
+        let delay = settings.shutdown_delay.unwrap_or_default();
+        Self {
+            delay: delay.min(timeout / 4),
+            timeout,
+        }
+    }
 }
 
 impl App {
@@ -88,8 +115,20 @@ impl App {
             limits.clone(),
             Arc::new(shadow.clone()),
             live.clone(),
+            settings.forwarded,
             metrics,
         ));
+        let certificate = match &settings.tls {
+            Some(identity) => Some(Arc::new(ServerCertificate::load(identity.clone())?)),
+            None => None,
+        };
+        let tls = certificate
+            .as_ref()
+            .map(ServerCertificate::config)
+            .transpose()?;
+        let acceptor = tls.map(|config| TlsAcceptor::from(Arc::new(config)));
+        let router = proxy::router(&proxy, &experiments);
+        let server = telemetry.register(|| Server::register(router, settings.clients, acceptor));
         let connections = Connections::default();
         let gauges = Gauges {
             connections: connections.counter(),
@@ -109,12 +148,13 @@ impl App {
         Ok(Self {
             listener,
             management_listener,
-            router: proxy::router(&proxy, &experiments),
+            server: Arc::new(server),
+            certificate,
             management,
             shadow,
             delivery,
             connections,
-            shutdown_timeout: settings.shutdown_timeout,
+            stop: Stop::of(settings),
         })
     }
 
@@ -132,44 +172,83 @@ impl App {
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let address = self.address()?;
         let management_address = self.management_address()?;
-        let Self {
-            listener,
-            management_listener,
-            router,
-            management,
-            shadow,
-            delivery,
-            connections,
-            shutdown_timeout,
-        } = self;
         let mut beside = JoinSet::new();
-        beside.spawn(upkeep(management.telemetry.clone()));
-        let routes = management::router(management.clone());
+        beside.spawn(upkeep(self.management.telemetry.clone()));
+        let routes = management::router(self.management.clone());
+        let management_listener = self.management_listener;
         beside.spawn(async move {
             // It fails only on errors that it retries itself.
             let _ended = axum::serve(management_listener, routes).await;
         });
+        if let Some(certificate) = self.certificate {
+            beside.spawn(reload(certificate));
+        }
         info!(%address, %management_address, version = env!("CARGO_PKG_VERSION"), "started");
+        let no_more = CancellationToken::new();
+        let (connections, alive) = (self.connections, self.management.alive);
+        let mut serving =
+            pin!(
+                self.server
+                    .serve(self.listener, &connections, &alive, no_more.cancelled(),)
+            );
+        let died = || Err(anyhow::anyhow!("the proxy stopped accepting connections"));
         let ended = tokio::select! {
-            () = proxy::serve(listener, router, &connections, &management.alive) => {
-                Err(anyhow::anyhow!("the proxy stopped accepting connections"))
-            }
+            () = &mut serving => died(),
             () = stop => Ok(()),
         };
-        management.stopping.store(true, Ordering::Relaxed);
-        info!(timeout_s = shutdown_timeout.as_secs_f64(), "stopping");
-        drain(&shadow, &delivery, connections, shutdown_timeout).await;
-        // Neither is worth waiting for any longer.
+        let now = Instant::now();
+        self.management.stopping.store(true, Ordering::Relaxed);
+        info!(timeout_s = self.stop.timeout.as_secs_f64(), "stopping");
+        if ended.is_ok() {
+            connections.leave();
+            tokio::time::sleep(self.stop.delay).await;
+            no_more.cancel();
+            serving.await;
+        }
+        drain(
+            &self.shadow,
+            &self.delivery,
+            connections.clone(),
+            now,
+            self.stop.timeout,
+        )
+        .await;
+        // None of it is worth waiting for any longer.
         drop(beside);
         ended
     }
 }
 
+/// Reads the certificate that clients are shown again when it changes.
+async fn reload(certificate: Arc<ServerCertificate>) {
+    let mut tick = interval(RELOAD);
+    let failures = Throttle::default();
+    loop {
+        tick.tick().await;
+        let certificate = certificate.clone();
+        let reloaded = spawn_blocking(move || certificate.reload()).await;
+        match reloaded {
+            Ok(Ok(true)) => info!("the certificate for clients was read again"),
+            Ok(Err(error)) => {
+                if let Some(unsaid) = failures.admit() {
+                    warn!(%error, unsaid, "the certificate for clients stays as it was");
+                }
+            }
+            Ok(Ok(false)) | Err(_) => {}
+        }
+    }
+}
+
 /// Ends everything in the order of its flow: connections, exchanges, records.
-async fn drain(shadow: &Shadow, delivery: &Delivery, connections: Connections, limit: Duration) {
-    let now = Instant::now();
-    let end = now + limit;
-    let exchanges_end = now + limit.saturating_sub(MAX_DELIVERY_SHARE.min(limit / 4));
+async fn drain(
+    shadow: &Shadow,
+    delivery: &Delivery,
+    connections: Connections,
+    began: Instant,
+    limit: Duration,
+) {
+    let end = began + limit;
+    let exchanges_end = began + limit.saturating_sub(MAX_DELIVERY_SHARE.min(limit / 4));
     if timeout_at(exchanges_end.into(), connections.close())
         .await
         .is_err()
@@ -203,23 +282,13 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("can't listen on {address}"))
 }
 
-/// Whether any of these backends is reached over TLS.
-fn tls<'u>(mut bases: impl Iterator<Item = &'u BaseUrl>) -> Tls {
-    if bases.any(BaseUrl::is_https) {
-        Tls::Needed
-    } else {
-        Tls::Unused
-    }
-}
-
 fn reference_client(settings: &Settings) -> anyhow::Result<Client<proxy::LiveBody>> {
-    let timeouts = Timeouts {
-        connect: settings.reference_timeouts.connect,
-        first_byte: settings.reference_timeouts.first_byte,
-    };
     let own = settings.routes.iter().map(|route| &route.reference);
-    Client::new(timeouts, tls(own.chain([&settings.reference])))
-        .context("the client towards the reference can't be created")
+    Client::new(
+        &settings.reference_backends,
+        own.chain([&settings.reference]),
+    )
+    .context("the client towards the reference can't be created")
 }
 
 fn shadow_parts(
@@ -228,19 +297,15 @@ fn shadow_parts(
     delivery: Arc<Delivery>,
     observer: Option<Arc<dyn Observer>>,
 ) -> anyhow::Result<shadow::Parts> {
-    let timeouts = Timeouts {
-        connect: settings.candidate_timeouts.connect,
-        first_byte: None,
-    };
     let candidates = settings.routes.iter().map(|route| &route.candidate);
-    let client = Client::new(timeouts, tls(candidates))
+    let client = Client::new(&settings.candidate_backends, candidates)
         .context("the client towards the candidates can't be created")?;
     Ok(shadow::Parts {
         client,
-        candidate_limit: settings.candidate_timeouts.exchange,
         limits,
         max_in_flight: settings.shadow.max_in_flight,
         max_wait: settings.shadow.max_wait,
+        breaker: settings.shadow.breaker,
         max_differences: settings.max_differences,
         max_message: settings
             .kafka

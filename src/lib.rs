@@ -30,6 +30,7 @@
 //! - [`outcome`]: how a matched request can end
 //! - [`management`]: health, readiness, metrics
 //! - [`telemetry`]: log and metrics
+//! - [`tls`]: certificates, and whom to believe
 //! - `librdkafka`: the one module with calls to C
 //!
 //! [`proxy`] and [`shadow`] don't know each other.
@@ -49,3 +50,4 @@ pub mod proxy;
 pub mod record;
 pub mod shadow;
 pub mod telemetry;
+pub mod tls;

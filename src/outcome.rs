@@ -62,6 +62,8 @@ pub enum Skip {
     Upgrade,
     /// As many exchanges were mirrored as may be at a time.
     InFlight,
+    /// The candidate is left alone, since it failed too often.
+    Breaker,
     /// Its body is over the bound of captured bodies.
     RequestTooLarge,
     /// Its body was not read to its end, because the reference had answered or failed before.
@@ -74,14 +76,6 @@ pub enum Skip {
     Shutdown,
     /// miffy itself failed: a defect.
     Internal,
-}
-
-impl Failure {
-    /// A response's body ended before its end.
-    pub const BODY: Self = Self {
-        stage: Stage::Body,
-        cause: Cause::Body,
-    };
 }
 
 impl Stage {
@@ -119,10 +113,11 @@ impl Cause {
 }
 
 impl Skip {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Method,
         Self::Upgrade,
         Self::InFlight,
+        Self::Breaker,
         Self::RequestTooLarge,
         Self::RequestUnread,
         Self::ClientGone,
@@ -138,6 +133,7 @@ impl Skip {
             Self::Method => "method",
             Self::Upgrade => "upgrade",
             Self::InFlight => "in_flight",
+            Self::Breaker => "breaker",
             Self::RequestTooLarge => "request_too_large",
             Self::RequestUnread => "request_unread",
             Self::ClientGone => "client_gone",

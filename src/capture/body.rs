@@ -1,5 +1,6 @@
 //! A body's bounded copy, while it is taken and when it is there.
 
+use std::error::Error;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, LazyLock};
 
@@ -7,6 +8,8 @@ use bytes::{Bytes, BytesMut};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::budget::{Budget, Reservation};
+use crate::client::BodyError;
+use crate::outcome::{Cause, Failure, Stage};
 
 /// Bytes kept from the start of a body whose copy was given up.
 const EXCERPT: usize = 64 * 1024;
@@ -54,8 +57,32 @@ pub enum BodyEnd {
     Complete,
     /// With an error of whoever sent it.
     Failed,
+    /// When its time was up.
+    Late,
     /// Whoever received it went away first.
     Cut,
+}
+
+impl BodyEnd {
+    /// How a body ended that failed so.
+    pub(super) fn of_error(error: &(dyn Error + 'static)) -> Self {
+        match error.downcast_ref() {
+            Some(BodyError::Late) => Self::Late,
+            Some(BodyError::Broken(_)) | None => Self::Failed,
+        }
+    }
+
+    /// Why a response of this end is no answer; `None` if it is one.
+    #[must_use]
+    pub fn failure(self) -> Option<Failure> {
+        let cause = match self {
+            Self::Complete => return None,
+            Self::Late => Cause::Timeout,
+            Self::Failed | Self::Cut => Cause::Body,
+        };
+        let stage = Stage::Body;
+        Some(Failure { stage, cause })
+    }
 }
 
 impl Content {

@@ -15,6 +15,7 @@ mod body;
 mod budget;
 mod tee;
 
+use std::error::Error;
 use std::sync::Arc;
 use std::task::Context;
 use std::time::{Duration, Instant, SystemTime};
@@ -189,21 +190,20 @@ impl Sink for ReferenceAnswer {
     }
 
     fn accept(self, body: Captured) {
+        if body.end == BodyEnd::Cut {
+            return self.slot.end(Ended::ClientGone);
+        }
         let elapsed = self.slot.started.elapsed();
-        self.slot.end(match body.end {
-            BodyEnd::Complete => Ended::Over(Ok(Answer {
+        self.slot.end(Ended::Over(match body.end.failure() {
+            None => Ok(Answer {
                 status: self.status,
                 headers: self.headers,
                 body,
                 first_byte: self.first_byte,
                 elapsed,
-            })),
-            BodyEnd::Failed => Ended::Over(Err(Failed {
-                failure: Failure::BODY,
-                elapsed,
-            })),
-            BodyEnd::Cut => Ended::ClientGone,
-        });
+            }),
+            Some(failure) => Err(Failed { failure, elapsed }),
+        }));
     }
 }
 
@@ -229,7 +229,7 @@ impl RequestBody {
             }) => Err(Skip::RequestTooLarge),
             Ok(captured) => match captured.end {
                 BodyEnd::Complete => Ok(captured),
-                BodyEnd::Failed => Err(Skip::ClientGone),
+                BodyEnd::Failed | BodyEnd::Late => Err(Skip::ClientGone),
                 BodyEnd::Cut => Err(Skip::RequestUnread),
             },
             Err(_) => Err(Skip::RequestUnread),
@@ -261,7 +261,7 @@ impl Sink for RequestCopy {
 /// Reads a body to its end, copying it within `limits`.
 pub async fn collect<B>(mut body: B, limits: &Limits) -> Captured
 where
-    B: Body<Data = Bytes> + Unpin,
+    B: Body<Data = Bytes, Error: Error + 'static> + Unpin,
 {
     let mut recorder = Recorder::new(limits);
     loop {
@@ -271,7 +271,7 @@ where
                     recorder.push(data);
                 }
             }
-            Some(Err(_)) => return recorder.finish(BodyEnd::Failed),
+            Some(Err(error)) => return recorder.finish(BodyEnd::of_error(&error)),
             None => return recorder.finish(BodyEnd::Complete),
         }
     }
@@ -297,7 +297,7 @@ where
     )
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
+impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Upload<B> {
     /// Reads what the reference did not, so that the candidate can be asked all the same, and a client
     /// that is still sending gets to read its answer. Ends with the body, or as soon as it is over the
     /// bound of captured bodies.

@@ -1,5 +1,6 @@
 //! A body that passes through and leaves a bounded copy behind.
 
+use std::error::Error;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -114,7 +115,7 @@ where
 
 impl<B, S> Body for Tee<B, S>
 where
-    B: Body<Data = Bytes> + Unpin,
+    B: Body<Data = Bytes, Error: Error + 'static> + Unpin,
     S: Sink,
 {
     type Data = Bytes;
@@ -146,7 +147,10 @@ where
                 }
                 self.finish_at_end();
             }
-            Some(Err(_)) => self.finish(BodyEnd::Failed),
+            Some(Err(error)) => {
+                let end = BodyEnd::of_error(error);
+                self.finish(end);
+            }
             None => self.finish(BodyEnd::Complete),
         }
         Poll::Ready(frame)

@@ -12,7 +12,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
-use rustls::crypto::ring;
+use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower_service::Service;
@@ -20,15 +20,6 @@ use tower_service::Service;
 use super::resolve::Resolver;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Whether backends are reached over TLS, which takes the platform's certificates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tls {
-    /// At least one is.
-    Needed,
-    /// None is.
-    Unused,
-}
 
 /// Opens connections, each within a limit of time.
 #[derive(Debug, Clone)]
@@ -43,28 +34,29 @@ pub(super) struct Connector {
 pub(super) struct ConnectTimedOut(Duration);
 
 impl Connector {
-    pub(super) fn new(limit: Duration, tls: Tls) -> Result<Self, rustls::Error> {
+    /// Opens connections for `versions` of HTTP, those to https URLs as `tls` says.
+    pub(super) fn new(limit: Duration, tls: ClientConfig, versions: Versions) -> Self {
         let mut http = HttpConnector::new_with_resolver(Resolver::new());
         http.set_nodelay(true);
         http.enforce_http(false);
-        let provider = ring::default_provider();
-        let builder = HttpsConnectorBuilder::new();
-        let builder = match tls {
-            Tls::Needed => builder
-                .with_provider_and_platform_verifier(provider)
-                .map_err(|error| rustls::Error::General(error.to_string()))?,
-            Tls::Unused => builder.with_tls_config(
-                rustls::ClientConfig::builder_with_provider(Arc::new(provider))
-                    .with_safe_default_protocol_versions()?
-                    .with_root_certificates(rustls::RootCertStore::empty())
-                    .with_no_client_auth(),
-            ),
+        let builder = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http();
+        let inner = match versions {
+            Versions::Http1 => builder.enable_http1().wrap_connector(http),
+            Versions::Http2 => builder.enable_http2().wrap_connector(http),
+            Versions::Both => builder.enable_all_versions().wrap_connector(http),
         };
-        Ok(Self {
-            inner: builder.https_or_http().enable_http1().wrap_connector(http),
-            limit,
-        })
+        Self { inner, limit }
     }
+}
+
+/// Which HTTP is offered to a backend over TLS (ALPN, RFC 7301).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Versions {
+    Http1,
+    Http2,
+    Both,
 }
 
 impl Service<Uri> for Connector {

@@ -4,9 +4,7 @@ use std::error::Error as StdError;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use hyper_util::client::legacy::Error as ClientError;
-
-use super::connect::{ConnectTimedOut, Used, has_hung_up};
+use super::connect::{ConnectTimedOut, has_hung_up};
 use crate::outcome::{Cause, Failure, Stage};
 
 /// That no response's head came.
@@ -36,20 +34,22 @@ impl Error {
         Self::backend(Stage::Request, Cause::Timeout, message)
     }
 
-    pub(super) fn request(error: &ClientError) -> Self {
-        let messages: Vec<String> = chain(error).map(ToString::to_string).collect();
-        let message = messages.join(": ");
-        if chain(error).any(|cause| cause.downcast_ref().is_some_and(hyper::Error::is_user)) {
-            return Self::RequestBody(message);
-        }
-        let cause = if !error.is_connect() {
-            Cause::Protocol
-        } else if chain(error).any(<dyn StdError>::is::<ConnectTimedOut>) {
+    /// No connection.
+    pub(super) fn connecting(error: &(dyn StdError + 'static)) -> Self {
+        let cause = if chain(error).any(<dyn StdError>::is::<ConnectTimedOut>) {
             Cause::Timeout
         } else {
             Cause::Connect
         };
-        Self::backend(Stage::Request, cause, message)
+        Self::backend(Stage::Request, cause, told(error))
+    }
+
+    /// A connection, and no answer on it.
+    pub(super) fn asking(error: &(dyn StdError + 'static)) -> Self {
+        if chain(error).any(|cause| cause.downcast_ref().is_some_and(hyper::Error::is_user)) {
+            return Self::RequestBody(told(error));
+        }
+        Self::backend(Stage::Request, Cause::Protocol, told(error))
     }
 
     fn backend(stage: Stage, cause: Cause, message: String) -> Self {
@@ -60,15 +60,31 @@ impl Error {
     }
 }
 
-/// Whether a request failed because its connection, having served before, ended.
-pub(super) fn was_closed_while_idle(error: &ClientError) -> bool {
+/// Whether a request failed because its connection ended.
+pub(super) fn was_hung_up_on(error: &(dyn StdError + 'static)) -> bool {
     let ended = |cause: &(dyn StdError + 'static)| {
         let hyper = cause.downcast_ref::<hyper::Error>();
         let io = cause.downcast_ref::<std::io::Error>();
         hyper.is_some_and(|error| error.is_incomplete_message() || error.is_canceled())
             || io.is_some_and(|error| has_hung_up(error) || error.kind() == ErrorKind::NotConnected)
     };
-    error.connect_info().is_some_and(Used::is_marked) && chain(error).any(ended)
+    chain(error).any(ended)
+}
+
+/// Whether a backend says that it has not begun with a request: it refused the stream, or is closing the
+/// connection and named a last stream before it (RFC 9113 §8.7).
+pub(super) fn was_never_begun(error: &(dyn StdError + 'static)) -> bool {
+    let refused = |error: &h2::Error| {
+        error.is_remote()
+            && (error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR)
+                || error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM))
+    };
+    chain(error).any(|cause| cause.downcast_ref().is_some_and(refused))
+}
+
+fn told(error: &(dyn StdError + 'static)) -> String {
+    let messages: Vec<String> = chain(error).map(ToString::to_string).collect();
+    messages.join(": ")
 }
 
 /// An error and what caused it, outermost first.

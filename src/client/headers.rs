@@ -36,15 +36,21 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
         // It overrides this one, which must not go on (RFC 9112 §6.3).
         ending.push(CONTENT_LENGTH);
     }
-    // One by one, the last header would take the place of each that is removed.
+    retain(headers, |name| {
+        !HOP_BY_HOP.contains(name) && !ending.contains(name)
+    });
+}
+
+/// Keeps headers of these names, and their order. Removed one by one, the last header would take the
+/// place of each.
+pub(super) fn retain(headers: &mut HeaderMap, keeps: impl Fn(&HeaderName) -> bool) {
     let mut left = HeaderMap::with_capacity(headers.keys_len());
     let mut current = None;
     for (name, value) in headers.drain() {
         // A repeated one's name comes with its first value only.
         current = name.or(current);
         if let Some(name) = &current
-            && !HOP_BY_HOP.contains(name)
-            && !ending.contains(name)
+            && keeps(name)
         {
             left.append(name.clone(), value);
         }
@@ -55,8 +61,16 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
 /// Makes a received request's headers those to send on: hop-by-hop headers end here, a target that names
 /// its host outranks `Host` (RFC 9112 §3.2.2; HTTP/2 sends nothing else, RFC 9113 §8.3.1), and cookies
 /// that HTTP/2 sent apart come together (RFC 9113 §8.2.3).
+///
+/// One that came in HTTP/2 keeps its wish for trailers, which gRPC insists on and which is all that `TE` can
+/// say there (RFC 9113 §8.2.2).
 pub fn make_end_to_end(head: &mut request::Parts) {
+    let trailers = HeaderValue::from_static("trailers");
+    let wants_trailers = head.version == Version::HTTP_2 && head.headers.get(TE) == Some(&trailers);
     strip_hop_by_hop(&mut head.headers);
+    if wants_trailers {
+        head.headers.insert(TE, trailers);
+    }
     if let Some(authority) = head.uri.authority() {
         let authority = authority.as_str();
         let host = authority

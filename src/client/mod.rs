@@ -1,6 +1,7 @@
 //! The client towards backends, for both sides of an experiment.
 //!
-//! It is hyper-util's pooled client, because that sends a target's bytes as they came. It follows no
+//! It is hyper-util's pooled client for HTTP/1.1, and hyper's connections for HTTP/2, because these send a
+//! target's bytes as they came. It follows no
 //! redirect, decodes no body, heeds no proxy variable, and adds no header but the role (and a `Host`
 //! where a client sent none).
 //!
@@ -8,54 +9,56 @@
 //!
 //! - `connect`: TCP and TLS within a limit of time
 //! - `error`: why no answer came
+//! - `expect`: uploads that wait to be asked for
 //! - `headers`: what travels on, and what ends here
+//! - `http2`: one shared connection to each backend
 //! - `resolve`: names to addresses
+//! - `timed`: a response's body with a limit of time
 //! - `unmeasured`: bodies whose size only their headers tell
 
 mod connect;
 mod error;
+mod expect;
 mod headers;
+mod http2;
 mod resolve;
+mod timed;
 mod unmeasured;
 
 use std::error::Error as StdError;
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 use http::uri::PathAndQuery;
 use http::{Request, Response, Version, request};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper_util::client::legacy::{Client as Pooled, Error as ClientError};
+use hyper::client::conn::http2::SendRequest;
+use hyper_util::client::legacy::Client as Pooled;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
-pub use connect::Tls;
 pub use error::Error;
 pub use headers::{ROLE_HEADER, make_end_to_end, strip_hop_by_hop};
+pub use timed::{BodyError, Timed};
 pub use unmeasured::Unmeasured;
 
-use crate::config::BaseUrl;
+use crate::config::{Backends, BaseUrl, Protocol, Timeouts};
 use crate::experiment::Role;
-use connect::{Connector, Used};
+use crate::tls;
+use connect::{Connector, Used, Versions};
+use expect::{Expected, expecting};
+use headers::retain;
+use http2::{Http2, make_http2};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
-
-/// How long a connection may be idle before it is closed.
-const IDLE: Duration = Duration::from_secs(30);
 
 /// How often a request is sent again at most.
 const MAX_RETRIES: u32 = 7;
 
-/// What one client may take its time for.
-#[derive(Debug, Clone, Copy)]
-pub struct Timeouts {
-    /// A connection, TLS included.
-    pub connect: Duration,
-    /// From the request's start to the response's head; `None` for no limit.
-    pub first_byte: Option<Duration>,
-}
+/// Headers that a response may have; hyper takes 100 if it is not told otherwise.
+const MAX_RESPONSE_HEADERS: usize = 1000;
 
 /// A body that may be sent again.
 pub trait Replay: Sized {
@@ -63,11 +66,13 @@ pub trait Replay: Sized {
     fn replay(&self) -> Option<Self>;
 }
 
-/// A pool of connections to backends, for requests with bodies of type `B`.
+/// Connections to backends, for requests with bodies of type `B`.
 #[derive(Debug, Clone)]
 pub struct Client<B> {
-    pooled: Pooled<Connector, B>,
-    first_byte: Option<Duration>,
+    http1: Pooled<Connector, Expected<B>>,
+    /// Where some may be asked in HTTP/2.
+    http2: Option<Arc<Http2<B>>>,
+    timeouts: Timeouts,
 }
 
 impl<B> Client<B>
@@ -75,28 +80,50 @@ where
     B: Body<Data = Bytes> + Replay + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    /// A client with a pool of its own.
+    /// A client with connections of its own, to the backends at `bases`.
     ///
     /// # Errors
     ///
-    /// When TLS is needed and the platform's certificates can't be read.
-    pub fn new(timeouts: Timeouts, tls: Tls) -> Result<Self, rustls::Error> {
-        let connector = Connector::new(timeouts.connect, tls)?;
-        let pooled = Pooled::builder(TokioExecutor::new())
+    /// When TLS is needed, and the certificates that it needs can't be used.
+    pub fn new<'b>(
+        backends: &Backends,
+        bases: impl IntoIterator<Item = &'b BaseUrl>,
+    ) -> Result<Self, tls::Error> {
+        let has_tls = bases.into_iter().any(BaseUrl::is_https);
+        let tls = if has_tls {
+            backends.tls.config()?
+        } else {
+            tls::unused()?
+        };
+        let connector = |versions| Connector::new(backends.timeouts.connect, tls.clone(), versions);
+        let http1 = Pooled::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
+            .pool_idle_timeout(backends.pool.idle_timeout)
+            .pool_max_idle_per_host(backends.pool.max_idle)
+            .http1_max_headers(MAX_RESPONSE_HEADERS)
             .http1_preserve_header_case(true)
-            .build(connector);
+            .build(connector(Versions::Http1));
+        let versions = match backends.protocol {
+            Protocol::Auto if has_tls => Some(Versions::Both),
+            Protocol::Http2 => Some(Versions::Http2),
+            Protocol::Auto | Protocol::Http1 => None,
+        };
+        let http2 = versions.map(|versions| {
+            let connector = connector(versions);
+            Arc::new(Http2::new(connector, backends.protocol, backends.pool))
+        });
         Ok(Self {
-            pooled,
-            first_byte: timeouts.first_byte,
+            http1,
+            http2,
+            timeouts: backends.timeouts,
         })
     }
 
     /// Sends a request whose headers are end to end, and waits for the response's head.
     ///
-    /// If a connection that has served before ends without an answer, the request is sent again, should
-    /// its method be idempotent (RFC 9110 §9.2.2) and its body be there still: nearly always the backend
+    /// It is sent again where that is safe: when nothing of it was sent, or the backend says that it has
+    /// not begun with it; or else when a connection that has served before ends without an answer, should
+    /// the method be idempotent (RFC 9110 §9.2.2) and the body be there still. Nearly always the backend
     /// had closed an idle connection just when it was to be used again, and perhaps the next one as well.
     pub async fn send(
         &self,
@@ -104,42 +131,119 @@ where
         role: Role,
         mut head: request::Parts,
         body: B,
-    ) -> Result<Response<Incoming>, Error> {
+    ) -> Result<Response<Timed>, Error> {
+        let started = Instant::now();
         head.uri = base
             .join(target(&head.uri))
             .map_err(|error| Error::uri(&error))?;
         head.version = Version::HTTP_11;
         let value = HeaderValue::from_static(role.name());
         head.headers.insert(&ROLE_HEADER, value);
-        if is_of_unknown_length(&head.headers, &body) {
-            // hyper would leave the body of a GET out.
-            let chunked = HeaderValue::from_static("chunked");
-            head.headers.insert(TRANSFER_ENCODING, chunked);
-        }
-        let answer = self.ask(Request::from_parts(head, body));
-        let answer = match self.first_byte {
-            Some(limit) => timeout(limit, answer)
+        let asking = self.ask(base, Request::from_parts(head, body));
+        let Timeouts {
+            first_byte,
+            exchange,
+            ..
+        } = self.timeouts;
+        let answer = match first_byte.into_iter().chain(exchange).min() {
+            Some(limit) => timeout_at(started + limit, asking)
                 .await
                 .map_err(|_elapsed| Error::late(limit))?,
-            None => answer.await,
+            None => asking.await,
         };
-        answer.map_err(|error| Error::request(&error))
+        let end = exchange.map(|limit| started + limit);
+        answer.map(|response| response.map(|body| Timed::new(body, end)))
     }
 
-    async fn ask(&self, mut request: Request<B>) -> Result<Response<Incoming>, ClientError> {
+    async fn ask(&self, base: &BaseUrl, request: Request<B>) -> Result<Response<Incoming>, Error> {
+        // A connection that is to become another protocol's can't be shared.
+        if let Some(http2) = &self.http2
+            && !request.headers().contains_key(UPGRADE)
+            && let Some(connection) = Box::pin(connection(http2, base)).await?
+        {
+            return Box::pin(ask_http2(http2, connection, base, request)).await;
+        }
+        self.ask_http1(request).await
+    }
+
+    async fn ask_http1(&self, mut request: Request<B>) -> Result<Response<Incoming>, Error> {
+        if request.headers().contains_key(TE) {
+            // It would have to be named in `Connection` here.
+            retain(request.headers_mut(), |name| *name != TE);
+        }
+        if is_of_unknown_length(request.headers(), request.body()) {
+            // hyper would leave the body of a GET out.
+            let chunked = HeaderValue::from_static("chunked");
+            request.headers_mut().insert(TRANSFER_ENCODING, chunked);
+        }
+        let mut request = expecting(request);
         let mut retries = MAX_RETRIES;
         loop {
             let next = (retries > 0).then(|| again(&request)).flatten();
-            match (self.pooled.request(request).await, next) {
-                (Err(error), Some(next)) if error::was_closed_while_idle(&error) => request = next,
-                (Err(error), _) => return Err(error),
-                (Ok(answer), _) => {
+            let error = match self.http1.request(request).await {
+                Ok(answer) => {
                     Used::mark(answer.extensions());
                     return Ok(answer);
                 }
-            }
+                Err(error) if error.is_connect() => return Err(Error::connecting(&error)),
+                Err(error) => error,
+            };
+            let was_used = error.connect_info().is_some_and(Used::is_marked);
+            request = match next {
+                Some(next) if was_used && error::was_hung_up_on(&error) => next,
+                _ => return Err(Error::asking(&error)),
+            };
             retries -= 1;
         }
+    }
+}
+
+async fn connection<B>(
+    http2: &Http2<B>,
+    base: &BaseUrl,
+) -> Result<Option<SendRequest<Expected<B>>>, Error>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    let connection = http2.connection(base).await;
+    connection.map_err(|error| Error::connecting(&*error))
+}
+
+async fn ask_http2<B>(
+    http2: &Http2<B>,
+    mut connection: SendRequest<Expected<B>>,
+    base: &BaseUrl,
+    mut request: Request<B>,
+) -> Result<Response<Incoming>, Error>
+where
+    B: Body<Data = Bytes> + Replay + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    make_http2(&mut request);
+    let mut request = expecting(request);
+    let mut retries = MAX_RETRIES;
+    loop {
+        let replayed = replay(&request);
+        let is_idempotent = request.method().is_idempotent();
+        let mut error = match connection.try_send_request(request).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let unsent = error.take_message();
+        let error = error.into_error();
+        let may_be_repeated =
+            error::was_never_begun(&error) || is_idempotent && error::was_hung_up_on(&error);
+        let next = unsent.or_else(|| replayed.filter(|_| may_be_repeated));
+        request = match next {
+            Some(next) if retries > 0 => next,
+            _ => return Err(Error::asking(&error)),
+        };
+        retries -= 1;
+        connection = match self::connection(http2, base).await? {
+            Some(connection) => connection,
+            None => return Err(Error::asking(&error)),
+        };
     }
 }
 
@@ -152,12 +256,15 @@ fn is_of_unknown_length<B: Body>(headers: &HeaderMap, body: &B) -> bool {
 
 /// The same request once more, if it may be sent twice.
 fn again<B: Replay>(request: &Request<B>) -> Option<Request<B>> {
-    if !request.method().is_idempotent() {
-        return None;
-    }
+    request.method().is_idempotent().then(|| replay(request))?
+}
+
+/// The same request once more, if its body is there still.
+fn replay<B: Replay>(request: &Request<B>) -> Option<Request<B>> {
     let mut again = Request::new(request.body().replay()?);
     request.method().clone_into(again.method_mut());
     request.uri().clone_into(again.uri_mut());
+    *again.version_mut() = request.version();
     request.headers().clone_into(again.headers_mut());
     request.extensions().clone_into(again.extensions_mut());
     Some(again)

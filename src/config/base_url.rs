@@ -27,6 +27,12 @@ impl BaseUrl {
         self.scheme == Scheme::HTTPS
     }
 
+    /// `http` or `https`.
+    #[must_use]
+    pub fn scheme(&self) -> &Scheme {
+        &self.scheme
+    }
+
     /// Host and port as written, `example.com:8080`.
     #[must_use]
     pub fn authority(&self) -> &Authority {

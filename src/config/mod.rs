@@ -5,7 +5,9 @@
 //!
 //! # Layout
 //!
+//! - `backends`: how each side is asked
 //! - `base_url`: where a backend is
+//! - `clients`: what clients may do
 //! - `effective`: the configuration in effect as text, secrets masked
 //! - `environment`: variables to keys
 //! - `host`: a backend's or broker's host and port
@@ -15,7 +17,9 @@
 //! - `reader`: reads tables key by key, noting every error
 //! - `route`: experiments' routes
 
+mod backends;
 mod base_url;
+mod clients;
 mod effective;
 mod environment;
 mod host;
@@ -33,7 +37,9 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use config::{Value, ValueKind};
 
+pub use backends::{Backends, Pool, Protocol, Timeouts};
 pub use base_url::BaseUrl;
+pub use clients::Clients;
 pub use environment::{CONFIG_FILE_VARIABLE, Environment};
 pub(crate) use host::{literal_ip, split_port};
 pub use kafka::Kafka;
@@ -41,8 +47,9 @@ pub use problem::{Problem, Problems};
 pub use route::{Methods, Route};
 
 use crate::telemetry::LogFormat;
+use crate::tls::Identity;
 use layer::Layer;
-use reader::{FromValue, Limit, Section};
+use reader::{FromValue, Off, Section};
 
 /// The first layer, with the meaning, unit and default of every key.
 pub const DEFAULTS: &str = include_str!("../../config.default.toml");
@@ -61,14 +68,22 @@ pub struct Settings {
     pub logging: LogFormat,
     /// How long a stop may take in all.
     pub shutdown_timeout: Duration,
+    /// How long requests are still taken once miffy is told to stop.
+    pub shutdown_delay: Option<Duration>,
+    /// The certificate that clients are shown; `None` where they connect without TLS.
+    pub tls: Option<Identity>,
+    /// The bounds of clients' connections.
+    pub clients: Clients,
+    /// Whether backends are told who sent a request, and through whom it came.
+    pub forwarded: bool,
     /// Who answers what is no experiment.
     pub reference: BaseUrl,
     /// The experiments.
     pub routes: Vec<Route>,
-    /// How long the live service may take.
-    pub reference_timeouts: ReferenceTimeouts,
-    /// How long the candidate may take.
-    pub candidate_timeouts: CandidateTimeouts,
+    /// How references are asked.
+    pub reference_backends: Backends,
+    /// How candidates are asked.
+    pub candidate_backends: Backends,
     /// The bounds of captured bodies.
     pub capture: Capture,
     /// The bounds of the candidate's side.
@@ -79,24 +94,6 @@ pub struct Settings {
     pub delivery: Delivery,
     /// Where records go.
     pub kafka: Kafka,
-}
-
-/// How long the live service may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReferenceTimeouts {
-    /// For a connection, TLS included.
-    pub connect: Duration,
-    /// From the request's start to the response's head; `None` for as long as the client waits.
-    pub first_byte: Option<Duration>,
-}
-
-/// How long the candidate may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CandidateTimeouts {
-    /// For a connection, TLS included.
-    pub connect: Duration,
-    /// From the request's start to the response's last byte.
-    pub exchange: Duration,
 }
 
 /// The bounds of captured bodies, in bytes.
@@ -115,6 +112,17 @@ pub struct Shadow {
     pub max_in_flight: usize,
     /// How long a finished candidate waits for the reference.
     pub max_wait: Duration,
+    /// When a candidate that fails is left alone.
+    pub breaker: Option<Breaker>,
+}
+
+/// When a candidate that fails is left alone, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Breaker {
+    /// After so many exchanges that failed one after the other.
+    pub failures: usize,
+    /// Until it is tried again.
+    pub pause: Duration,
 }
 
 /// The bounds of the queue between the shadow and the producer.
@@ -306,27 +314,36 @@ fn read(
     }
     let logging = root.take("logging");
     let shutdown_timeout = root.take("shutdown_timeout");
+    let shutdown_delay: Option<Off<_>> = root.take("shutdown_delay");
     let reference: Option<BaseUrl> = root.take("reference");
     let candidate: Option<BaseUrl> = root.take("candidate");
     let routes = root.take_value("routes");
     let routes = route::read(routes, reference.as_ref(), candidate.as_ref(), problems);
-    let timeouts = timeouts(root.section("timeouts"));
+    let forwarded = root.take("forwarded");
+    let clients = clients::read(root.section("clients"));
+    let mut tls = root.section("tls");
+    let certificate = clients::certificate(&mut tls);
+    let [reference_backends, candidate_backends] = backends::read(&mut root, &mut tls);
+    tls.finish();
     let capture = capture(root.section("capture"));
     let shadow = shadow(root.section("shadow"));
     let max_differences = compare(root.section("compare"));
     let delivery = delivery(root.section("delivery"));
     let kafka = kafka::read(root.section("kafka"), warnings);
     root.finish();
-    let (reference_timeouts, candidate_timeouts) = timeouts?;
     let settings = Settings {
         listen: listen?,
         management_listen: management_listen?,
         logging: logging?,
         shutdown_timeout: shutdown_timeout?,
+        shutdown_delay: shutdown_delay?.0,
+        tls: certificate?,
+        clients: clients?,
+        forwarded: forwarded?,
         reference: reference?,
         routes: routes?,
-        reference_timeouts,
-        candidate_timeouts,
+        reference_backends: reference_backends?,
+        candidate_backends: candidate_backends?,
         capture: capture?,
         shadow: shadow?,
         max_differences: max_differences?,
@@ -364,28 +381,6 @@ fn listen(
     Some(SocketAddr::new(address?, port?))
 }
 
-fn timeouts(mut section: Section<'_>) -> Option<(ReferenceTimeouts, CandidateTimeouts)> {
-    let mut side = section.section("reference");
-    let connect = side.take("connect");
-    let first_byte: Option<Limit> = side.take("first_byte");
-    side.finish();
-    let reference = connect
-        .zip(first_byte)
-        .map(|(connect, first_byte)| ReferenceTimeouts {
-            connect,
-            first_byte: first_byte.0,
-        });
-    let mut side = section.section("candidate");
-    let connect = side.take("connect");
-    let exchange = side.take("exchange");
-    side.finish();
-    section.finish();
-    let candidate = connect
-        .zip(exchange)
-        .map(|(connect, exchange)| CandidateTimeouts { connect, exchange });
-    reference.zip(candidate)
-}
-
 fn capture(mut section: Section<'_>) -> Option<Capture> {
     let max_body = section.take("max_body").map(bytes);
     let max_total = section.take("max_total").map(bytes);
@@ -399,11 +394,25 @@ fn capture(mut section: Section<'_>) -> Option<Capture> {
 fn shadow(mut section: Section<'_>) -> Option<Shadow> {
     let max_in_flight = section.take("max_in_flight");
     let max_wait = section.take("max_wait");
+    let breaker = breaker(section.section("breaker"));
     section.finish();
     Some(Shadow {
         max_in_flight: max_in_flight?,
         max_wait: max_wait?,
+        breaker: breaker?,
     })
+}
+
+#[expect(
+    clippy::option_option,
+    reason = "wrong, turned off and given are three things"
+)]
+fn breaker(mut section: Section<'_>) -> Option<Option<Breaker>> {
+    let failures: Option<Off<_>> = section.take("failures");
+    let pause = section.take("pause");
+    section.finish();
+    let (failures, pause) = failures.zip(pause)?;
+    Some(failures.0.map(|failures| Breaker { failures, pause }))
 }
 
 fn compare(mut section: Section<'_>) -> Option<usize> {

@@ -4,6 +4,7 @@
 //! gives `None`, and goes on; whoever reads it builds its settings only if nothing was noted.
 
 use std::cell::RefCell;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use config::{Map, Value, ValueKind};
@@ -104,6 +105,11 @@ impl<'p> Section<'p> {
     pub(super) fn name(&self, key: &str) -> String {
         key_at(&self.path, key)
     }
+
+    /// Notes a problem of the whole table.
+    pub(super) fn problem_of_all(&self, message: impl Into<String>) {
+        self.problems.borrow_mut().add(&self.path, message);
+    }
 }
 
 /// " (in config.toml)", or nothing for a default.
@@ -119,8 +125,8 @@ pub(super) trait FromValue: Sized {
     fn from_value(value: Value) -> Result<Self, String>;
 }
 
-/// A duration, or `None` for "off".
-pub(super) struct Limit(pub(super) Option<Duration>);
+/// A value, or `None` for "off".
+pub(super) struct Off<T>(pub(super) Option<T>);
 
 /// The text of a scalar, for types that parse their own.
 fn text(value: Value, expected: &str) -> Result<String, String> {
@@ -185,14 +191,33 @@ impl FromValue for Duration {
     }
 }
 
-impl FromValue for Limit {
+impl<T: FromValue> FromValue for Off<T> {
     fn from_value(value: Value) -> Result<Self, String> {
         if matches!(&value.kind, ValueKind::String(text) if text == "off") {
             return Ok(Self(None));
         }
-        Duration::from_value(value)
-            .map(|duration| Self(Some(duration)))
+        T::from_value(value)
+            .map(|value| Self(Some(value)))
             .map_err(|message| format!("{message}, nor \"off\""))
+    }
+}
+
+impl FromValue for bool {
+    fn from_value(value: Value) -> Result<Self, String> {
+        let expected = "true or false";
+        let text = text(value, expected)?;
+        text.parse()
+            .map_err(|_| format!("\"{text}\" is not {expected}"))
+    }
+}
+
+impl FromValue for PathBuf {
+    fn from_value(value: Value) -> Result<Self, String> {
+        let text = text(value, "a file's name")?;
+        if text.is_empty() {
+            return Err("is empty, and must be a file's name".to_owned());
+        }
+        Ok(text.into())
     }
 }
 

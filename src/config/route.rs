@@ -25,6 +25,8 @@ pub struct Route {
     pub reference: BaseUrl,
     /// Who is tested.
     pub candidate: BaseUrl,
+    /// Exchanges mirrored at a time; `None` for as many as all may have together.
+    pub max_in_flight: Option<usize>,
 }
 
 impl Route {
@@ -93,6 +95,7 @@ fn read_one(
     let key = section.take_optional("key");
     let own_reference = section.take_optional("reference");
     let own_candidate = section.take_optional("candidate");
+    let max_in_flight = section.take_optional("max_in_flight");
 
     let path = path.filter(|path| seen.admits_path(path, &section));
     let name = name.and_then(|name| name.or_else(|| path.clone()));
@@ -105,6 +108,7 @@ fn read_one(
         key: key?,
         reference: own_reference?.or_else(|| reference.cloned())?,
         candidate: own_candidate?.or_else(|| candidate.cloned())?,
+        max_in_flight: max_in_flight?,
     })
 }
 

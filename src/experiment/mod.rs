@@ -54,6 +54,8 @@ pub struct Experiment {
     pub reference: BaseUrl,
     /// Who is tested.
     pub candidate: Candidate,
+    /// Exchanges mirrored at a time, if that is limited for it alone.
+    pub max_in_flight: Option<usize>,
     methods: Option<Vec<Method>>,
     key: Option<String>,
     pattern: matchit::Router<()>,
@@ -76,6 +78,7 @@ impl Experiment {
                 name: CANDIDATE.to_owned(),
                 base: route.candidate.clone(),
             },
+            max_in_flight: route.max_in_flight,
             methods: match &route.methods {
                 Some(Methods::Only(methods)) => Some(methods.clone()),
                 Some(Methods::All) | None => None,
@@ -151,6 +154,7 @@ mod tests {
                 key: key.map(str::to_owned),
                 reference: base.clone(),
                 candidate: base,
+                max_in_flight: None,
             },
         )
     }

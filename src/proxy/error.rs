@@ -22,6 +22,13 @@ pub(super) const CONNECT: OwnAnswer = OwnAnswer {
     message: "CONNECT is for proxies that clients choose themselves",
 };
 
+/// For a target over the configured length (RFC 9110 §15.5.15).
+pub(super) const URI_TOO_LONG: OwnAnswer = OwnAnswer {
+    status: StatusCode::URI_TOO_LONG,
+    error: "uri_too_long",
+    message: "the request's target is too long",
+};
+
 /// For a body that ended before its end, or is not in the form that was announced.
 pub(super) const BAD_REQUEST: OwnAnswer = OwnAnswer {
     status: StatusCode::BAD_REQUEST,

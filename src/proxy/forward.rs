@@ -7,17 +7,17 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
-use http::{Method, StatusCode, Version};
+use http::{Method, StatusCode, Version, request};
 use http_body::Body as HttpBody;
 use http_body_util::Either;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::access::Access;
+use super::connection::{Busy, ClientConnection};
 use super::counted::Counted;
-use super::error;
 use super::upgrade::Upgrade;
-use super::{Proxy, RoleMetrics};
+use super::{Proxy, RoleMetrics, error, forwarded};
 use crate::capture::{Exchange, RequestHead, reference_slot, tee_request};
 use crate::client::{self, Unmeasured, make_end_to_end, strip_hop_by_hop};
 use crate::config::BaseUrl;
@@ -43,16 +43,16 @@ pub(super) async fn answer(
 }
 
 /// Answers a request that matched, and offers it to the mirror.
-async fn mirror(proxy: &Proxy, experiment: Arc<Experiment>, request: Request) -> Response {
+async fn mirror(proxy: &Proxy, experiment: Arc<Experiment>, mut request: Request) -> Response {
     if let Err(skip) = experiment.admit(request.method(), request.headers()) {
         proxy
             .mirror
             .skip(&experiment, request.method(), request.uri(), skip);
         return pass(proxy, &experiment.reference, request).await;
     }
-    let live = Live::begin(proxy, Role::Reference, &request);
+    let live = Live::begin(proxy, Role::Reference, &mut request);
     let (mut head, body) = request.into_parts();
-    make_end_to_end(&mut head);
+    live.make_end_to_end(&mut head);
     let (body, upload, request_body) = tee_request(body, &proxy.limits);
     let (slot, reference) = reference_slot();
     proxy.mirror.offer(Exchange {
@@ -84,10 +84,10 @@ async fn mirror(proxy: &Proxy, experiment: Arc<Experiment>, request: Request) ->
 
 /// Answers a request that is not mirrored.
 async fn pass(proxy: &Proxy, base: &BaseUrl, mut request: Request) -> Response {
-    let live = Live::begin(proxy, Role::Upstream, &request);
+    let live = Live::begin(proxy, Role::Upstream, &mut request);
     let upgrade = Upgrade::asked_for(&mut request);
     let (mut head, body) = request.into_parts();
-    make_end_to_end(&mut head);
+    live.make_end_to_end(&mut head);
     if let Some(upgrade) = &upgrade {
         upgrade.write(&mut head.headers);
     }
@@ -104,17 +104,20 @@ async fn pass(proxy: &Proxy, base: &BaseUrl, mut request: Request) -> Response {
     }
 }
 
+/// What a request holds until its response's last byte. Only tests have requests without a connection.
+pub(super) type Guard = (Counted, Option<Busy>);
+
 /// A request that is being answered.
 struct Live<'p> {
     proxy: &'p Proxy,
     metrics: &'p RoleMetrics,
-    guard: Counted,
+    guard: Guard,
     access: Option<Access>,
     started: Instant,
 }
 
 impl<'p> Live<'p> {
-    fn begin(proxy: &'p Proxy, role: Role, request: &Request) -> Self {
+    fn begin(proxy: &'p Proxy, role: Role, request: &mut Request) -> Self {
         let metrics = match role {
             Role::Reference | Role::Candidate => &proxy.metrics.reference,
             Role::Upstream => &proxy.metrics.upstream,
@@ -123,9 +126,26 @@ impl<'p> Live<'p> {
         Self {
             proxy,
             metrics,
-            guard: Counted::begin(&proxy.in_flight),
+            guard: (
+                Counted::begin(&proxy.in_flight),
+                request
+                    .extensions_mut()
+                    .remove()
+                    .as_ref()
+                    .map(ClientConnection::begin),
+            ),
             access: Access::of(role, request),
             started: Instant::now(),
+        }
+    }
+
+    /// Makes the headers those to send on.
+    fn make_end_to_end(&self, head: &mut request::Parts) {
+        make_end_to_end(head);
+        if self.proxy.forwarded
+            && let (_, Some(busy)) = &self.guard
+        {
+            forwarded::add(head, busy.connection());
         }
     }
 

@@ -6,16 +6,20 @@
 //! # Layout
 //!
 //! - `access`: the access log
+//! - `connection`: a client's connection, and when it has been open for nothing
 //! - `counted`: gauges that can't leak
 //! - `error`: answers that miffy gives itself
 //! - `forward`: one request, from its head to its response's last byte
+//! - `forwarded`: what backends are told of a request's way
 //! - `server`: the accept loop
 //! - `upgrade`: connections that become another protocol's
 
 mod access;
+mod connection;
 mod counted;
 mod error;
 mod forward;
+mod forwarded;
 mod server;
 mod upgrade;
 
@@ -29,7 +33,7 @@ use axum::routing::any;
 use http_body::Body as _;
 use metrics::{Counter, Histogram};
 
-pub use server::{Alive, Connections, serve};
+pub use server::{Alive, Connections, Server};
 
 use crate::capture::{Limits, Mirror, RequestTee};
 use crate::client::{Client, Replay};
@@ -57,6 +61,7 @@ pub struct Proxy {
     limits: Limits,
     mirror: Arc<dyn Mirror>,
     in_flight: Arc<AtomicUsize>,
+    forwarded: bool,
     metrics: LiveMetrics,
     /// Keeps the log readable while the reference is away.
     failures: Throttle,
@@ -64,13 +69,15 @@ pub struct Proxy {
 
 impl Proxy {
     /// A proxy in front of `reference`, whose experiments' exchanges are offered to `mirror`, and which
-    /// counts the requests that are being answered in `in_flight`.
+    /// counts the requests that are being answered in `in_flight`. `forwarded` says whether backends are
+    /// told the way that requests took.
     pub fn new(
         reference: BaseUrl,
         client: Client<LiveBody>,
         limits: Limits,
         mirror: Arc<dyn Mirror>,
         in_flight: Arc<AtomicUsize>,
+        forwarded: bool,
         metrics: LiveMetrics,
     ) -> Self {
         Self {
@@ -79,6 +86,7 @@ impl Proxy {
             limits,
             mirror,
             in_flight,
+            forwarded,
             metrics,
             failures: Throttle::default(),
         }

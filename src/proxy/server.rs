@@ -1,20 +1,40 @@
-//! The accept loop: HTTP/1.1 and HTTP/2 with prior knowledge on one port.
+//! The accept loop: HTTP/1.1 and HTTP/2 with prior knowledge on one port, over TLS if that is configured.
 
+use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
+use axum::response::Response;
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, StatusCode, Version};
+use hyper::body::Incoming;
+use hyper::service::Service as HyperService;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
+use metrics::Counter;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower_service::Service;
 use tracing::{debug, warn};
 
+use super::connection::{ClientConnection, Noted, Overdue, Patience};
 use super::counted::Counted;
+use super::error;
+use crate::config::Clients;
 use crate::telemetry::Throttle;
+use crate::telemetry::metrics::{CLIENT_LIMITS, counter};
 
 /// How long to wait after an accept that failed for want of something, such as file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -46,10 +66,12 @@ impl Drop for AliveGuard {
 }
 
 /// The open connections of clients, for whoever counts them or waits for their end.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Connections {
-    graceful: GracefulShutdown,
     open: Arc<AtomicUsize>,
+    tracker: TaskTracker,
+    leaving: Arc<AtomicBool>,
+    closing: CancellationToken,
 }
 
 impl Connections {
@@ -59,61 +81,256 @@ impl Connections {
         self.open.clone()
     }
 
-    /// Closes idle connections at once and the others after their running request; ends when none is
-    /// left.
+    /// Has each answer from now on tell its client not to send another request on this connection.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Closes connections that are quiet, the others when they become it; ends when none is left.
     pub async fn close(self) {
-        self.graceful.shutdown().await;
+        self.leave();
+        self.closing.cancel();
+        self.tracker.close();
+        self.tracker.wait().await;
     }
 }
 
-/// Accepts connections and serves `router` on each, until it is dropped. Connections go on after that,
-/// until they are [closed](Connections::close).
-pub async fn serve(
-    listener: TcpListener,
+/// How clients are served.
+pub struct Server {
     router: Router,
-    connections: &Connections,
-    alive: &Alive,
-) {
-    let _alive = alive.begin();
-    let failures = Throttle::default();
-    let mut builder = auto::Builder::new(TokioExecutor::new()).preserve_header_case(true);
-    // A response's date is the backend's, if it sends one.
-    builder.http1().auto_date_header(false);
-    builder.http2().auto_date_header(false);
-    loop {
-        match listener.accept().await {
-            Ok((stream, _peer)) => spawn(stream, &builder, &router, connections),
-            Err(error) if ended_before_it_began(&error) => {}
-            Err(error) => {
-                if let Some(unsaid) = failures.admit() {
-                    warn!(%error, unsaid, "a connection could not be accepted");
+    limits: Clients,
+    tls: Option<TlsAcceptor>,
+    builder: auto::Builder<TokioExecutor>,
+    /// Connections that may still be opened.
+    permits: Option<Arc<Semaphore>>,
+    metrics: ServerMetrics,
+}
+
+struct ServerMetrics {
+    head_timeout: Counter,
+    max_target: Counter,
+    max_connections: Counter,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Serves `router` within these limits; to be called in
+    /// [`Telemetry::register`](crate::telemetry::Telemetry).
+    #[must_use]
+    pub fn register(router: Router, limits: Clients, tls: Option<TlsAcceptor>) -> Self {
+        let mut builder = auto::Builder::new(TokioExecutor::new()).preserve_header_case(true);
+        // A response's date is the backend's, if it sends one.
+        builder
+            .http1()
+            .auto_date_header(false)
+            .max_headers(limits.max_headers)
+            .max_buf_size(limits.max_head);
+        builder
+            .http2()
+            .auto_date_header(false)
+            .max_header_list_size(u32::try_from(limits.max_head).unwrap_or(u32::MAX));
+        let limit = |name| counter(CLIENT_LIMITS, Some(("limit", name)));
+        Self {
+            router,
+            limits,
+            tls,
+            builder,
+            permits: limits.max_connections.map(Semaphore::new).map(Arc::new),
+            metrics: ServerMetrics {
+                head_timeout: limit("head_timeout"),
+                max_target: limit("max_target"),
+                max_connections: limit("max_connections"),
+            },
+        }
+    }
+
+    /// Accepts connections until `stop`, and those that are waiting to be accepted then. They go on
+    /// after that, until they are [closed](Connections::close).
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: TcpListener,
+        connections: &Connections,
+        alive: &Alive,
+        stop: impl Future<Output = ()>,
+    ) {
+        let _alive = alive.begin();
+        let failures = Throttle::default();
+        let mut stop = pin!(stop);
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.accept(&listener) => accepted,
+                () = &mut stop => break,
+            };
+            match accepted {
+                Ok((stream, peer, permit)) => self.spawn(stream, peer, permit, connections),
+                Err(error) if ended_before_it_began(&error) => {}
+                Err(error) => {
+                    if let Some(unsaid) = failures.admit() {
+                        warn!(%error, unsaid, "a connection could not be accepted");
+                    }
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+        while let Some((stream, peer)) = waiting(&listener).await {
+            self.spawn(stream, peer, None, connections);
+        }
+    }
+
+    /// The next connection, and its permit where they are limited.
+    async fn accept(
+        &self,
+        listener: &TcpListener,
+    ) -> io::Result<(TcpStream, SocketAddr, Option<OwnedSemaphorePermit>)> {
+        let permit = match &self.permits {
+            None => None,
+            Some(permits) => Some(self.permit(permits).await?),
+        };
+        let (stream, peer) = listener.accept().await?;
+        Ok((stream, peer, permit))
+    }
+
+    async fn permit(&self, permits: &Arc<Semaphore>) -> io::Result<OwnedSemaphorePermit> {
+        if let Ok(permit) = permits.clone().try_acquire_owned() {
+            return Ok(permit);
+        }
+        self.metrics.max_connections.increment(1);
+        let permit = permits.clone().acquire_owned().await;
+        permit.map_err(io::Error::other)
+    }
+
+    fn spawn(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        permit: Option<OwnedSemaphorePermit>,
+        connections: &Connections,
+    ) {
+        // A failure here would only cost a little latency.
+        let _without = stream.set_nodelay(true);
+        let open = Counted::begin(&connections.open);
+        let held = (open, connections.tracker.token(), permit);
+        let peer = peer.ip().to_canonical();
+        let connection = ClientConnection::new(peer, self.tls.is_some(), held);
+        let (server, connections) = (self.clone(), connections.clone());
+        tokio::spawn(async move {
+            let Some(tls) = &server.tls else {
+                return server.carry(stream, connection, &connections).await;
+            };
+            match timeout(server.limits.head_timeout, tls.accept(stream)).await {
+                Ok(Ok(stream)) => server.carry(stream, connection, &connections).await,
+                Ok(Err(error)) => debug!(%error, "a client's handshake failed"),
+                Err(_elapsed) => server.metrics.head_timeout.increment(1),
+            }
+        });
+    }
+
+    /// Serves one connection to its end.
+    async fn carry<IO>(&self, io: IO, connection: Arc<ClientConnection>, connections: &Connections)
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let service = ClientService {
+            router: self.router.clone(),
+            connection: connection.clone(),
+            leaving: connections.leaving.clone(),
+            max_target: self.limits.max_target,
+            too_long: self.metrics.max_target.clone(),
+        };
+        let io = Noted {
+            io,
+            connection: connection.clone(),
+        };
+        let served = self
+            .builder
+            .serve_connection_with_upgrades(TokioIo::new(io), service);
+        let mut served = pin!(served);
+        let mut patience = Patience {
+            receiving: self.limits.head_timeout,
+            quiet: self.limits.idle_timeout,
+        };
+        let (mut is_closing, mut is_told) = (false, false);
+        loop {
+            tokio::select! {
+                ended = served.as_mut() => {
+                    if let Err(error) = ended {
+                        debug!(%error, "a client's connection ended");
+                    }
+                    return;
+                }
+                () = connections.closing.cancelled(), if !is_closing => {
+                    is_closing = true;
+                    patience = patience.last();
+                    if connection.is_http2() {
+                        is_told = true;
+                        served.as_mut().graceful_shutdown();
+                    }
+                }
+                overdue = connection.overdue(patience), if !is_told => match overdue {
+                    Overdue::Receiving => return self.metrics.head_timeout.increment(1),
+                    Overdue::Quiet => {
+                        is_told = true;
+                        served.as_mut().graceful_shutdown();
+                    }
+                }
             }
         }
     }
 }
 
-fn spawn(
-    stream: TcpStream,
-    builder: &auto::Builder<TokioExecutor>,
-    router: &Router,
-    connections: &Connections,
-) {
-    // A failure here would only cost a little latency.
-    let _without = stream.set_nodelay(true);
-    let service = TowerToHyperService::new(router.clone());
-    let connection = builder
-        .serve_connection_with_upgrades(TokioIo::new(stream), service)
-        .into_owned();
-    let watched = connections.graceful.watch(connection);
-    let open = Counted::begin(&connections.open);
-    tokio::spawn(async move {
-        let _open = open;
-        if let Err(error) = watched.await {
-            debug!(%error, "a client's connection ended");
-        }
+/// The next connection that is waiting to be accepted; `None` if there is none.
+async fn waiting(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
+    let accepted = poll_fn(|cx| match listener.poll_accept(cx) {
+        Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+        Poll::Pending => Poll::Ready(None),
     });
+    accepted.await?.ok()
+}
+
+/// What is done with each request of a connection, whatever it is.
+struct ClientService {
+    router: Router,
+    connection: Arc<ClientConnection>,
+    leaving: Arc<AtomicBool>,
+    max_target: usize,
+    too_long: Counter,
+}
+
+impl HyperService<Request<Incoming>> for ClientService {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let version = request.version();
+        self.connection.speaks(version);
+        let busy = self.connection.begin();
+        let target = request.uri().path_and_query();
+        if target.is_some_and(|target| target.as_str().len() > self.max_target) {
+            self.too_long.increment(1);
+            return Box::pin(async { Ok(error::URI_TOO_LONG.response()) });
+        }
+        request.extensions_mut().insert(self.connection.clone());
+        let answering = self.router.clone().call(request);
+        let leaving = self.leaving.clone();
+        Box::pin(async move {
+            let mut response = answering.await?;
+            if leaving.load(Ordering::Relaxed)
+                && version != Version::HTTP_2
+                && response.status() != StatusCode::SWITCHING_PROTOCOLS
+            {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
+            drop(busy);
+            Ok(response)
+        })
+    }
 }
 
 /// Whether the failure is that of the one connection, not of accepting.
@@ -129,13 +346,16 @@ fn ended_before_it_began(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{self, Environment, Source};
 
     #[tokio::test]
     async fn an_accept_loop_is_alive_until_it_ends() {
-        let alive = Alive::default();
-        let connections = Connections::default();
+        let defaults = config::load(&Source::Text(String::new()), &Environment::default());
+        let limits = defaults.expect("they are valid").settings.clients;
+        let server = Arc::new(Server::register(Router::new(), limits, None));
+        let (alive, connections) = (Alive::default(), Connections::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let serving = serve(listener, Router::new(), &connections, &alive);
+        let serving = server.serve(listener, &connections, &alive, std::future::pending());
         let mut serving = Box::pin(serving);
         tokio::select! {
             biased;

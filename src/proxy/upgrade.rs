@@ -7,13 +7,13 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use http::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
-use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, on};
 use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
 use tracing::debug;
 
-use super::counted::Counted;
+use super::forward::Guard;
+use crate::client::Timed;
 use crate::experiment::asks_for_upgrade;
 
 /// A client's wish to upgrade its connection.
@@ -41,7 +41,7 @@ impl Upgrade {
     }
 
     /// Passes the backend's consent on, and joins the connections once the client has it.
-    pub(super) fn accept(self, mut response: http::Response<Incoming>, guard: Counted) -> Response {
+    pub(super) fn accept(self, mut response: http::Response<Timed>, guard: Guard) -> Response {
         let backend = on(&mut response);
         tokio::spawn(async move {
             let _guard = guard;

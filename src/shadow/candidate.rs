@@ -1,16 +1,15 @@
 //! The candidate's side of one exchange.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::Request;
 use http::header::CONTENT_LENGTH;
 use http_body_util::{Either, Full};
 use metrics::{Counter, Histogram};
-use tokio::time::{Instant as Deadline, timeout_at};
 use tracing::warn;
 
-use crate::capture::{Answer, BodyEnd, Failed, Limits, RequestHead, Side, collect};
+use crate::capture::{Answer, Failed, Limits, RequestHead, Side, collect};
 use crate::client::{self, Client, Replay, Unmeasured};
 use crate::config::BaseUrl;
 use crate::experiment::Role;
@@ -32,8 +31,6 @@ impl Replay for CandidateBody {
 pub(super) struct CandidateSide {
     pub(super) client: Client<CandidateBody>,
     pub(super) limits: Limits,
-    /// From the request's start to the response's last byte.
-    pub(super) limit: Duration,
     pub(super) metrics: CandidateMetrics,
     pub(super) failures: Throttle,
 }
@@ -59,9 +56,8 @@ impl CandidateSide {
     /// Sends the candidate what the reference is sent, and reads its answer to the end.
     pub(super) async fn exchange(&self, base: &BaseUrl, head: &RequestHead, body: &Bytes) -> Side {
         let started = Instant::now();
-        let deadline = Deadline::from_std(started + self.limit);
         self.metrics.requests.increment(1);
-        self.answer(base, head, body, started, deadline)
+        self.answer(base, head, body, started)
             .await
             .map_err(|failure| Failed {
                 failure,
@@ -75,47 +71,37 @@ impl CandidateSide {
         head: &RequestHead,
         body: &Bytes,
         started: Instant,
-        deadline: Deadline,
     ) -> Result<Answer, Failure> {
-        let late = |stage| Failure {
-            stage,
-            cause: Cause::Timeout,
-        };
         let (parts, body) = request(head, body).into_parts();
         let sent = self.client.send(base, Role::Candidate, parts, body);
-        let response = timeout_at(deadline, sent)
-            .await
-            .map_err(|_elapsed| late(Stage::Request))?
-            .map_err(|error| {
-                let failure = match error {
-                    client::Error::Backend { failure, .. } => failure,
-                    // It is all there.
-                    client::Error::RequestBody(_) => Failure {
-                        stage: Stage::Request,
-                        cause: Cause::Protocol,
-                    },
-                };
-                if let Some(unsaid) = self.failures.admit() {
-                    let cause = failure.cause.name();
-                    warn!(backend = %base, %error, cause, unsaid, "the candidate gave no answer");
-                }
-                failure
-            })?;
+        let response = sent.await.map_err(|error| {
+            let failure = match error {
+                client::Error::Backend { failure, .. } => failure,
+                // It is all there.
+                client::Error::RequestBody(_) => Failure {
+                    stage: Stage::Request,
+                    cause: Cause::Protocol,
+                },
+            };
+            if let Some(unsaid) = self.failures.admit() {
+                let cause = failure.cause.name();
+                warn!(backend = %base, %error, cause, unsaid, "the candidate gave no answer");
+            }
+            failure
+        })?;
         let first_byte = started.elapsed();
         self.metrics.first_byte.record(first_byte);
         let (parts, body) = response.into_parts();
-        let body = timeout_at(deadline, collect(body, &self.limits))
-            .await
-            .map_err(|_elapsed| late(Stage::Body))?;
-        match body.end {
-            BodyEnd::Complete => Ok(Answer {
+        let body = collect(body, &self.limits).await;
+        match body.end.failure() {
+            None => Ok(Answer {
                 status: parts.status,
                 headers: parts.headers,
                 body,
                 first_byte,
                 elapsed: started.elapsed(),
             }),
-            BodyEnd::Failed | BodyEnd::Cut => Err(Failure::BODY),
+            Some(failure) => Err(failure),
         }
     }
 }

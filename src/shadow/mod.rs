@@ -15,10 +15,12 @@
 //!
 //! # Layout
 //!
+//! - `breaker`: leaves a candidate alone that fails
 //! - `candidate`: asks the candidate
 //! - `judge`: compares, and writes the record
 //! - `ledger`: counts the outcomes
 
+mod breaker;
 mod candidate;
 mod judge;
 mod ledger;
@@ -42,11 +44,13 @@ pub use ledger::Ledger;
 use crate::capture::{Ended, Exchange, Limits, Mirror, RequestBody, Side};
 use crate::client::{self, Client};
 use crate::compare::Differences;
+use crate::config;
 use crate::delivery::Delivery;
 use crate::experiment::{Experiment, Role};
-use crate::outcome::{Outcome, Skip};
+use crate::outcome::{Cause, Outcome, Skip};
 use crate::telemetry::Throttle;
-use crate::telemetry::metrics::{EXCHANGE, of_role};
+use crate::telemetry::metrics::{BREAKER_OPEN, EXCHANGE, of_role};
+use breaker::{Breaker, Pass};
 use candidate::{CandidateMetrics, CandidateSide};
 use judge::{Bounds, Pair, Publication, Verdict};
 
@@ -85,14 +89,14 @@ pub struct Report<'a> {
 pub struct Parts {
     /// The client towards candidates.
     pub client: Client<CandidateBody>,
-    /// How long a candidate may take, from the request's start to the response's last byte.
-    pub candidate_limit: Duration,
     /// The bounds of captured bodies.
     pub limits: Limits,
     /// Exchanges at a time.
     pub max_in_flight: usize,
     /// How long a finished candidate waits for the reference.
     pub max_wait: Duration,
+    /// When a candidate that fails is left alone.
+    pub breaker: Option<config::Breaker>,
     /// The most differences that a record lists.
     pub max_differences: usize,
     /// Bytes of a record, its key included.
@@ -114,6 +118,8 @@ struct Inner {
     observer: Option<Arc<dyn Observer>>,
     permits: Arc<Semaphore>,
     max_in_flight: usize,
+    /// By the experiment's index.
+    gates: Vec<Gate>,
     max_wait: Duration,
     /// Comparisons of large pairs at a time.
     comparisons: Semaphore,
@@ -136,11 +142,13 @@ impl Shadow {
         parts: Parts,
         experiments: impl IntoIterator<Item = &'e Experiment>,
     ) -> Self {
+        let experiments: Vec<&Experiment> = experiments.into_iter().collect();
+        let gate = |experiment: &&Experiment| Gate::register(experiment, parts.breaker);
         Self(Arc::new(Inner {
+            gates: experiments.iter().map(gate).collect(),
             candidate: CandidateSide {
                 client: parts.client,
                 limits: parts.limits,
-                limit: parts.candidate_limit,
                 metrics: CandidateMetrics::register(),
                 failures: Throttle::default(),
             },
@@ -193,15 +201,15 @@ impl Mirror for Shadow {
         if self.0.tasks.is_closed() {
             return ticket.end(Err(Skip::Shutdown));
         }
-        let permit = match exchange.request_body {
-            RequestBody::Empty => match self.0.permit() {
-                Ok(permit) => Some(permit),
+        let admission = match exchange.request_body {
+            RequestBody::Empty => match self.0.admit(&exchange.experiment) {
+                Ok(admission) => Some(admission),
                 Err(skip) => return ticket.end(Err(skip)),
             },
             // A client that sends slowly is to hold up nobody but itself.
             RequestBody::Pending(_) => None,
         };
-        self.0.tasks.spawn(run(exchange, ticket, permit));
+        self.0.tasks.spawn(run(exchange, ticket, admission));
     }
 
     fn skip(&self, experiment: &Experiment, method: &Method, uri: &Uri, skip: Skip) {
@@ -214,29 +222,62 @@ impl Mirror for Shadow {
 /// A pair and what became of it.
 type Judged = (Pair, Verdict);
 
-/// The right to one of the exchanges that may run at a time.
-type Permit = OwnedSemaphorePermit;
+/// What one experiment may do.
+struct Gate {
+    permits: Option<Arc<Semaphore>>,
+    breaker: Option<Arc<Breaker>>,
+}
 
-/// Carries one exchange to its outcome. Without a permit, it takes one when the request is there.
-async fn run(exchange: Exchange, ticket: Ticket, permit: Option<Permit>) {
+impl Gate {
+    fn register(experiment: &Experiment, rule: Option<config::Breaker>) -> Self {
+        let name = &experiment.name;
+        let breaker = |rule| {
+            let gauge = metrics::gauge!(BREAKER_OPEN, "experiment" => name.clone());
+            Breaker::new(name, rule, gauge)
+        };
+        Self {
+            permits: experiment.max_in_flight.map(Semaphore::new).map(Arc::new),
+            breaker: rule.map(breaker),
+        }
+    }
+}
+
+/// The right to one of the exchanges that may run at a time, in all and of the experiment.
+type Permits = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
+
+/// The right to ask the candidate, and to compare.
+type Admission = (Permits, Option<Pass>);
+
+/// Carries one exchange to its outcome. Unless it is admitted, it asks to be when the request is there.
+async fn run(exchange: Exchange, ticket: Ticket, admission: Option<Admission>) {
     let shadow = ticket.shadow.clone();
     let judged = tokio::select! {
         biased;
         () = shadow.give_up.cancelled() => Err(Skip::Shutdown),
-        judged = shadow.judge(exchange, permit) => judged,
+        judged = shadow.judge(exchange, admission) => judged,
     };
     ticket.end(judged);
 }
 
 impl Inner {
-    fn permit(&self) -> Result<Permit, Skip> {
-        let permit = self.permits.clone().try_acquire_owned();
-        permit.map_err(|_none_left| Skip::InFlight)
+    fn admit(&self, experiment: &Experiment) -> Result<Admission, Skip> {
+        let gate = &self.gates[experiment.index];
+        let pass = gate.breaker.as_ref().map(Breaker::pass).transpose()?;
+        let permit = |permits: &Arc<Semaphore>| {
+            let permit = permits.clone().try_acquire_owned();
+            permit.map_err(|_none_left| Skip::InFlight)
+        };
+        let own = gate.permits.as_ref().map(permit).transpose()?;
+        Ok(((permit(&self.permits)?, own), pass))
     }
 
-    async fn judge(&self, exchange: Exchange, permit: Option<Permit>) -> Result<Judged, Skip> {
+    async fn judge(
+        &self,
+        exchange: Exchange,
+        admission: Option<Admission>,
+    ) -> Result<Judged, Skip> {
         let experiment = exchange.experiment.clone();
-        let (pair, _permit) = self.pair(exchange, permit).await?;
+        let (pair, _permits) = self.pair(exchange, admission).await?;
         for (side, duration) in [&pair.reference, &pair.candidate]
             .into_iter()
             .zip(&self.durations)
@@ -262,8 +303,8 @@ impl Inner {
     async fn pair(
         &self,
         exchange: Exchange,
-        permit: Option<Permit>,
-    ) -> Result<(Pair, Permit), Skip> {
+        admission: Option<Admission>,
+    ) -> Result<(Pair, Permits), Skip> {
         let Exchange {
             experiment,
             request,
@@ -284,14 +325,24 @@ impl Inner {
             }
             Err(skip) => return Err(skip),
         };
-        let permit = match permit {
-            Some(permit) => permit,
-            None => self.permit()?,
+        let (permits, pass) = match admission {
+            Some(admission) => admission,
+            None => self.admit(&experiment)?,
         };
         let base = &experiment.candidate.base;
-        let asking = self
-            .candidate
-            .exchange(base, &request, body.content.bytes());
+        let asking = async {
+            let asking = self
+                .candidate
+                .exchange(base, &request, body.content.bytes());
+            let side = asking.await;
+            // A request that can't be sent says nothing of the candidate.
+            if let Some(pass) = pass
+                && !matches!(&side, Err(failed) if failed.failure.cause == Cause::Uri)
+            {
+                pass.report(side.is_ok());
+            }
+            side
+        };
         let (reference, candidate) = self.both(reference, asking).await?;
         let pair = Pair {
             request,
@@ -299,7 +350,7 @@ impl Inner {
             reference,
             candidate,
         };
-        Ok((pair, permit))
+        Ok((pair, permits))
     }
 
     /// Waits for both sides, as long as the client waits for the reference.
@@ -413,7 +464,6 @@ impl Drop for Ticket {
 mod tests {
     use super::*;
     use crate::capture::{Budget, RequestHead, reference_slot};
-    use crate::client::{Timeouts, Tls};
     use crate::config::{self, Environment, Source};
     use crate::delivery::Counts;
 
@@ -424,21 +474,16 @@ mod tests {
         let settings = loaded.settings;
         let counts = Counts::register();
         let delivery = Delivery::start(&settings.kafka, settings.delivery, counts);
-        let limit = Duration::from_secs(1);
-        let timeouts = Timeouts {
-            connect: limit,
-            first_byte: None,
-        };
         let experiment = Arc::new(Experiment::new(0, &settings.routes[0]));
         let parts = Parts {
-            client: Client::new(timeouts, Tls::Unused).expect("a client"),
-            candidate_limit: limit,
+            client: Client::new(&settings.candidate_backends, []).expect("a client"),
             limits: Limits {
                 max_body: 1,
                 budget: Budget::new(1),
             },
             max_in_flight: 1,
-            max_wait: limit,
+            max_wait: settings.shadow.max_wait,
+            breaker: settings.shadow.breaker,
             max_differences: 1,
             max_message: 1,
             delivery: Arc::new(delivery.expect("a producer")),

@@ -39,6 +39,10 @@ pub const CONNECTIONS: &str = "miffy_connections";
 pub const LIVE_IN_FLIGHT: &str = "miffy_live_in_flight";
 /// Exchanges being mirrored.
 pub const SHADOW_IN_FLIGHT: &str = "miffy_shadow_in_flight";
+/// Whether an experiment's candidate is left alone.
+pub const BREAKER_OPEN: &str = "miffy_breaker_open";
+/// Times that a client met a limit.
+pub const CLIENT_LIMITS: &str = "miffy_client_limits_total";
 /// Bytes of captured bodies.
 pub const CAPTURED_BYTES: &str = "miffy_captured_bytes";
 /// Lost log lines.
@@ -90,7 +94,7 @@ const fn define(
 
 /// Every metric there is.
 #[rustfmt::skip]
-pub const METRICS: [Definition; 17] = [
+pub const METRICS: [Definition; 19] = [
     define(REQUESTS, Kind::Counter, Unit::Count, &["role"],
         "Requests for a backend, by the role it is given: reference, candidate or upstream."),
     define(GATEWAY_ERRORS, Kind::Counter, Unit::Count, &["status"],
@@ -114,11 +118,15 @@ pub const METRICS: [Definition; 17] = [
     define(KAFKA_UP, Kind::Gauge, Unit::Count, &[],
         "1 while a Kafka broker is connected, 0 while none is."),
     define(CONNECTIONS, Kind::Gauge, Unit::Count, &[],
-        "Open connections of clients, but for upgraded ones."),
+        "Open connections of clients, upgraded ones among them."),
+    define(CLIENT_LIMITS, Kind::Counter, Unit::Count, &["limit"],
+        "Times that a limit of [clients] was met: a head that took too long, a target too long, no connection left."),
     define(LIVE_IN_FLIGHT, Kind::Gauge, Unit::Count, &[],
         "Requests of clients that are being answered."),
     define(SHADOW_IN_FLIGHT, Kind::Gauge, Unit::Count, &[],
         "Exchanges that are being mirrored or compared."),
+    define(BREAKER_OPEN, Kind::Gauge, Unit::Count, &["experiment"],
+        "1 while the experiment's candidate is left alone because it failed too often, 0 while it is asked."),
     define(CAPTURED_BYTES, Kind::Gauge, Unit::Bytes, &[],
         "Size of the bodies that are held for comparison."),
     define(LOG_LINES_DROPPED, Kind::Counter, Unit::Count, &[],

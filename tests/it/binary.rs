@@ -22,6 +22,7 @@ fn anywhere(config: &str) -> Miffy {
         .env("MIFFY_MANAGEMENT_ADDRESS", "127.0.0.1")
         .env("MIFFY_PORT", "0")
         .env("MIFFY_MANAGEMENT_PORT", "0")
+        .env("MIFFY_SHUTDOWN_DELAY", "off")
 }
 
 /// A process with an experiment on `/x/{*rest}`, on free ports, that logs JSON, and its address.

@@ -108,7 +108,8 @@ fn the_environment_outranks_the_file() {
     assert_eq!(settings.shutdown_timeout.as_secs(), 1);
     assert_eq!(
         settings
-            .reference_timeouts
+            .reference_backends
+            .timeouts
             .first_byte
             .map(|limit| limit.as_secs()),
         Some(7)

@@ -60,6 +60,8 @@ pub(super) fn run(loaded: Loaded) -> anyhow::Result<()> {
 
 async fn demo(mut settings: Settings) -> anyhow::Result<()> {
     let stop = signals::stop()?;
+    // Nobody has to notice that it ends.
+    settings.shutdown_delay = None;
     settings.listen.set_ip(Ipv4Addr::LOCALHOST.into());
     settings
         .management_listen

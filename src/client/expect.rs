@@ -1,0 +1,105 @@
+//! Uploads that wait to be asked for (`Expect: 100-continue`, RFC 9110 §10.1.1).
+//!
+//! The client asked whether its body is wanted, and the backend is to answer that: nothing of the body is
+//! read until the backend says 100, or has stayed silent for so long that it is taken not to know the
+//! question. A final answer before means that the body stays where it is.
+
+use std::pin::Pin;
+use std::sync::Mutex;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::EXPECT;
+use http::{Request, StatusCode, Version};
+use http_body::{Body, Frame, SizeHint};
+use hyper::ext::on_informational;
+use tokio::sync::oneshot;
+use tokio::time::{Sleep, sleep};
+
+use super::Replay;
+
+/// How long a backend may think about it. Clients wait about as long before they send all the same.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A request's body, which may wait to be asked for.
+#[derive(Debug)]
+pub(super) struct Expected<B> {
+    inner: B,
+    wait: Option<Wait>,
+}
+
+#[derive(Debug)]
+struct Wait {
+    asked_for: oneshot::Receiver<()>,
+    patience: Pin<Box<Sleep>>,
+}
+
+/// Lets a request's body wait, if the client asked whether it is wanted.
+pub(super) fn expecting<B: Body>(mut request: Request<B>) -> Request<Expected<B>> {
+    let waits = request.version() == Version::HTTP_11
+        && !request.body().is_end_stream()
+        && request
+            .headers()
+            .get(EXPECT)
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let wait = waits.then(|| {
+        let (sender, asked_for) = oneshot::channel();
+        let sender = Mutex::new(Some(sender));
+        on_informational(&mut request, move |response| {
+            if response.status() == StatusCode::CONTINUE
+                && let Ok(mut sender) = sender.lock()
+                && let Some(sender) = sender.take()
+            {
+                // Nobody waits once the patience is over.
+                let _too_late = sender.send(());
+            }
+        });
+        Wait {
+            asked_for,
+            patience: Box::pin(sleep(PATIENCE)),
+        }
+    });
+    request.map(|inner| Expected { inner, wait })
+}
+
+impl Wait {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match Pin::new(&mut self.asked_for).poll(cx) {
+            Poll::Ready(Ok(())) => Poll::Ready(()),
+            // The sender was dropped unused: the final answer is there, and the body is not wanted.
+            Poll::Ready(Err(_)) => Poll::Pending,
+            Poll::Pending => self.patience.as_mut().poll(cx),
+        }
+    }
+}
+
+impl<B: Replay> Replay for Expected<B> {
+    fn replay(&self) -> Option<Self> {
+        self.inner.replay().map(|inner| Self { inner, wait: None })
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Expected<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        if let Some(wait) = &mut self.wait {
+            std::task::ready!(wait.poll(cx));
+            self.wait = None;
+        }
+        Pin::new(&mut self.inner).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

@@ -1,0 +1,181 @@
+//! HTTP/2 towards backends: one connection to each, shared by all requests (RFC 9113 §9.1).
+//!
+//! A pool by host name would not do: the authority that is asked for is the client's, and anybody could
+//! make up as many of them as they like.
+
+use std::collections::HashMap;
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::{Arc, Mutex as Map, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{HOST, HeaderValue};
+use http::uri::{Authority, Scheme};
+use http::{Request, Uri, Version};
+use http_body::Body;
+use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper_util::client::legacy::connect::Connection;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use tower_service::Service;
+use tracing::debug;
+
+use super::BoxError;
+use super::connect::Connector;
+use super::expect::Expected;
+use super::headers::retain;
+use crate::config::{BaseUrl, Pool, Protocol};
+
+/// While requests are running, a connection that is silent for so long is asked whether it lives, and has
+/// as long again to say so. Nobody else would notice a backend that vanished.
+const PING: Duration = Duration::from_secs(10);
+
+/// Why there is no connection; shared by all requests that waited for it.
+pub(super) type NotConnected = Arc<dyn StdError + Send + Sync>;
+
+/// Connections to backends that speak HTTP/2.
+pub(super) struct Http2<B> {
+    connector: Connector,
+    protocol: Protocol,
+    idle_timeout: Duration,
+    backends: Map<HashMap<Place, Arc<Backend<B>>>>,
+}
+
+/// Where a backend is.
+type Place = (Scheme, Authority);
+
+impl<B> fmt::Debug for Http2<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http2").finish_non_exhaustive()
+    }
+}
+
+impl<B> Http2<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    pub(super) fn new(connector: Connector, protocol: Protocol, pool: Pool) -> Self {
+        Self {
+            connector,
+            protocol,
+            idle_timeout: pool.idle_timeout,
+            backends: Map::default(),
+        }
+    }
+
+    /// A connection to this backend; `None` if it is to be asked in HTTP/1.1.
+    pub(super) async fn connection(
+        &self,
+        base: &BaseUrl,
+    ) -> Result<Option<SendRequest<Expected<B>>>, NotConnected> {
+        if self.protocol == Protocol::Auto && !base.is_https() {
+            return Ok(None);
+        }
+        let asked = Instant::now();
+        let backend = self.backend(base);
+        let mut backend = backend.lock().await;
+        if backend.speaks_http1 {
+            return Ok(None);
+        }
+        if let Some(connection) = backend.connection(self.idle_timeout) {
+            return Ok(Some(connection));
+        }
+        match &backend.failed {
+            // While this request waited for its turn to try.
+            Some((at, error)) if *at >= asked => Err(error.clone()),
+            _ => self.connect(base, &mut backend).await.map_err(|error| {
+                let error: NotConnected = error.into();
+                backend.failed = Some((Instant::now(), error.clone()));
+                error
+            }),
+        }
+    }
+
+    fn backend(&self, base: &BaseUrl) -> Arc<Backend<B>> {
+        let key = (base.scheme().clone(), base.authority().clone());
+        let mut backends = self.backends.lock().unwrap_or_else(PoisonError::into_inner);
+        backends.entry(key).or_default().clone()
+    }
+
+    async fn connect(
+        &self,
+        base: &BaseUrl,
+        backend: &mut State<B>,
+    ) -> Result<Option<SendRequest<Expected<B>>>, BoxError> {
+        let root = base.join(&http::uri::PathAndQuery::from_static("/"))?;
+        let stream = self.connector.clone().call(root).await?;
+        if base.is_https() && !stream.connected().is_negotiated_h2() {
+            if self.protocol == Protocol::Http2 {
+                return Err("the backend does not agree to HTTP/2".into());
+            }
+            backend.speaks_http1 = true;
+            return Ok(None);
+        }
+        let (sender, connection) = Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING)
+            .keep_alive_timeout(PING)
+            .handshake(stream)
+            .await?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                debug!(%error, "a connection to a backend ended");
+            }
+        });
+        backend.open = Some((sender, Instant::now()));
+        Ok(backend.connection(self.idle_timeout))
+    }
+}
+
+type Backend<B> = Mutex<State<B>>;
+
+/// What is known of a backend. Its lock is held while a connection is made, so that there is one.
+struct State<B> {
+    /// The connection, and when it was last used.
+    open: Option<(SendRequest<Expected<B>>, Instant)>,
+    /// When and why there was none last.
+    failed: Option<(Instant, NotConnected)>,
+    /// It chose HTTP/1.1 when it was asked.
+    speaks_http1: bool,
+}
+
+impl<B> Default for State<B> {
+    fn default() -> Self {
+        Self {
+            open: None,
+            failed: None,
+            speaks_http1: false,
+        }
+    }
+}
+
+impl<B> State<B> {
+    /// The open connection, unless it was idle for too long.
+    fn connection(&mut self, idle_timeout: Duration) -> Option<SendRequest<Expected<B>>> {
+        let (sender, used) = self.open.as_mut()?;
+        if sender.is_closed() || used.elapsed() > idle_timeout {
+            self.open = None;
+            return None;
+        }
+        *used = Instant::now();
+        Some(sender.clone())
+    }
+}
+
+/// Makes a request one of HTTP/2: the host that the client asked for is its authority (RFC 9113 §8.3.1).
+pub(super) fn make_http2<B>(request: &mut Request<B>) {
+    *request.version_mut() = Version::HTTP_2;
+    let host = request.headers().get(HOST).map(HeaderValue::as_bytes);
+    let Some(Ok(host)) = host.map(Authority::try_from) else {
+        return;
+    };
+    let mut parts = request.uri().clone().into_parts();
+    parts.authority = Some(host);
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+        retain(request.headers_mut(), |name| *name != HOST);
+    }
+}

@@ -1,0 +1,194 @@
+//! Leaves a candidate alone that fails again and again, and tries it from time to time.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use metrics::Gauge;
+use tracing::{info, warn};
+
+use crate::config;
+use crate::outcome::Skip;
+
+/// The breaker of one experiment.
+#[derive(Debug)]
+pub(super) struct Breaker {
+    experiment: String,
+    rule: config::Breaker,
+    now: Mutex<Now>,
+    is_open: Gauge,
+}
+
+#[derive(Debug)]
+struct Now {
+    state: State,
+    /// Counts the states, so that what began in one is not held against a later one.
+    turn: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Exchanges pass; so many failed in a row.
+    Closed { failures: usize },
+    /// None passes until then.
+    Open { until: Instant },
+    /// One has passed, and its end decides.
+    HalfOpen,
+}
+
+/// The right to ask the candidate once. Dropped without a report, it decides nothing.
+#[derive(Debug)]
+pub(super) struct Pass {
+    breaker: Arc<Breaker>,
+    turn: u64,
+}
+
+impl Breaker {
+    pub(super) fn new(experiment: &str, rule: config::Breaker, is_open: Gauge) -> Arc<Self> {
+        is_open.set(0.0);
+        Arc::new(Self {
+            experiment: experiment.to_owned(),
+            rule,
+            now: Mutex::new(Now {
+                state: State::Closed { failures: 0 },
+                turn: 0,
+            }),
+            is_open,
+        })
+    }
+
+    pub(super) fn pass(self: &Arc<Self>) -> Result<Pass, Skip> {
+        let mut now = self.now();
+        match now.state {
+            State::Closed { .. } => {}
+            State::Open { until } if until <= Instant::now() => now.enter(State::HalfOpen),
+            State::Open { .. } | State::HalfOpen => return Err(Skip::Breaker),
+        }
+        Ok(Pass {
+            breaker: self.clone(),
+            turn: now.turn,
+        })
+    }
+
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self, now: &mut Now) {
+        let until = Instant::now() + self.rule.pause;
+        now.enter(State::Open { until });
+        self.is_open.set(1.0);
+    }
+}
+
+impl Now {
+    fn enter(&mut self, state: State) {
+        self.state = state;
+        self.turn += 1;
+    }
+}
+
+impl Pass {
+    /// Tells how it went.
+    pub(super) fn report(self, has_answered: bool) {
+        let breaker = &self.breaker;
+        let mut now = breaker.now();
+        if now.turn != self.turn {
+            return;
+        }
+        match (now.state, has_answered) {
+            (State::Closed { .. }, true) => now.state = State::Closed { failures: 0 },
+            (State::Closed { failures }, false) if failures + 1 < breaker.rule.failures => {
+                now.state = State::Closed {
+                    failures: failures + 1,
+                };
+            }
+            (State::Closed { .. }, false) => {
+                breaker.open(&mut now);
+                let (experiment, failures) = (&breaker.experiment, breaker.rule.failures);
+                warn!(experiment, failures, "the candidate is left alone");
+            }
+            (State::HalfOpen, true) => {
+                now.enter(State::Closed { failures: 0 });
+                breaker.is_open.set(0.0);
+                let experiment = &breaker.experiment;
+                info!(experiment, "the candidate answers again");
+            }
+            (State::HalfOpen, false) => breaker.open(&mut now),
+            // Nothing that began in it is left to end.
+            (State::Open { .. }, _) => {}
+        }
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        let mut now = self.breaker.now();
+        if now.turn == self.turn && now.state == State::HalfOpen {
+            // It never came to an end, so that another one has to decide.
+            let until = Instant::now();
+            now.enter(State::Open { until });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn breaker(failures: usize, pause: Duration) -> Arc<Breaker> {
+        let rule = config::Breaker { failures, pause };
+        Breaker::new("x", rule, Gauge::noop())
+    }
+
+    fn end(breaker: &Arc<Breaker>, has_answered: bool) {
+        breaker.pass().expect("it passes").report(has_answered);
+    }
+
+    #[test]
+    fn only_failures_in_a_row_open_it() {
+        let breaker = breaker(3, Duration::from_hours(1));
+        for has_answered in [false, false, true, false, false] {
+            end(&breaker, has_answered);
+        }
+        end(&breaker, false);
+        assert_eq!(breaker.pass().err(), Some(Skip::Breaker));
+    }
+
+    #[test]
+    fn after_the_pause_one_exchange_decides() {
+        let breaker = breaker(1, Duration::ZERO);
+        end(&breaker, false);
+        let probe = breaker.pass().expect("the pause is over");
+        assert_eq!(breaker.pass().err(), Some(Skip::Breaker));
+        probe.report(false);
+        let probe = breaker.pass().expect("the second pause is over");
+        probe.report(true);
+        let _both = (
+            breaker.pass().expect("it is closed"),
+            breaker.pass().expect("for all"),
+        );
+    }
+
+    #[test]
+    fn an_exchange_that_was_given_up_decides_nothing() {
+        let breaker = breaker(1, Duration::ZERO);
+        drop(breaker.pass());
+        end(&breaker, false);
+        drop(breaker.pass().expect("the pause is over"));
+        assert!(breaker.pass().is_ok());
+    }
+
+    #[test]
+    fn what_began_before_the_pause_does_not_end_it() {
+        let breaker = breaker(1, Duration::ZERO);
+        let late = breaker.pass().expect("it is closed");
+        end(&breaker, false);
+        let probe = breaker.pass().expect("the pause is over");
+        late.report(true);
+        assert_eq!(breaker.pass().err(), Some(Skip::Breaker));
+        probe.report(true);
+        assert!(breaker.pass().is_ok());
+    }
+}
