@@ -234,3 +234,49 @@ impl ResolvesServerCert for ServerCertificate {
         Some(shown.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(identity: &Identity) {
+        let names = vec!["localhost".to_owned()];
+        let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+        std::fs::write(&identity.certificate, made.cert.pem()).expect("a file");
+        std::fs::write(&identity.key, made.signing_key.serialize_pem()).expect("a file");
+    }
+
+    #[test]
+    fn a_certificate_is_changed_for_another_and_for_nothing_less() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let identity = Identity {
+            certificate: directory.path().join("certificate.pem"),
+            key: directory.path().join("key.pem"),
+        };
+        write(&identity);
+        let certificate = ServerCertificate::load(identity.clone()).expect("it is there");
+        let shown = || certificate.shown.read().expect("a lock").cert.clone();
+        let first = shown();
+        assert!(!certificate.reload().expect("it is there still"));
+
+        std::fs::write(&identity.certificate, "-----BEGIN CERTIFICATE-----").expect("a file");
+        let half = certificate.reload().expect_err("half a certificate");
+        assert!(matches!(half, Error::Content { .. }), "{half}");
+        std::fs::remove_file(&identity.certificate).expect("a file");
+        let none = certificate.reload().expect_err("no certificate");
+        assert!(matches!(none, Error::File { .. }), "{none}");
+        assert_eq!(shown(), first);
+
+        let key = std::fs::read(&identity.key).expect("a key");
+        write(&identity);
+        let new_key = std::fs::read(&identity.key).expect("a key");
+        std::fs::write(&identity.key, key).expect("a file");
+        let mismatch = certificate.reload().expect_err("another's key");
+        assert!(matches!(mismatch, Error::Tls(_)), "{mismatch}");
+        assert_eq!(shown(), first);
+
+        std::fs::write(&identity.key, new_key).expect("a file");
+        assert!(certificate.reload().expect("both are there"));
+        assert_ne!(shown(), first);
+    }
+}

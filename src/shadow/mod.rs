@@ -124,6 +124,7 @@ struct Inner {
     /// Comparisons of large pairs at a time.
     comparisons: Semaphore,
     bounds: Bounds,
+    judge: Judge,
     durations: [Histogram; 2],
     tasks: TaskTracker,
     give_up: CancellationToken,
@@ -163,6 +164,7 @@ impl Shadow {
                 max_differences: parts.max_differences,
                 max_message: parts.max_message,
             },
+            judge: Pair::judge,
             durations: [Role::Reference, Role::Candidate]
                 .map(|role| of_role(EXCHANGE, role.name())),
             tasks: TaskTracker::new(),
@@ -221,6 +223,9 @@ impl Mirror for Shadow {
 
 /// A pair and what became of it.
 type Judged = (Pair, Verdict);
+
+/// Compares a pair, and writes its record.
+type Judge = fn(&Pair, &Experiment, Bounds) -> Verdict;
 
 /// What one experiment may do.
 struct Gate {
@@ -286,14 +291,14 @@ impl Inner {
                 duration.record(answer.elapsed);
             }
         }
-        let bounds = self.bounds;
+        let (judge, bounds) = (self.judge, self.bounds);
         if pair.size() < LARGE {
-            let verdict = pair.judge(&experiment, bounds);
+            let verdict = judge(&pair, &experiment, bounds);
             return Ok((pair, verdict));
         }
         let _one_of_few = self.comparisons.acquire().await;
         let judged = spawn_blocking(move || {
-            let verdict = pair.judge(&experiment, bounds);
+            let verdict = judge(&pair, &experiment, bounds);
             (pair, verdict)
         });
         judged.await.map_err(|_panicked| Skip::Internal)
@@ -462,14 +467,20 @@ impl Drop for Ticket {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use http::{HeaderMap, StatusCode};
+    use http_body_util::{BodyExt, Full};
+
     use super::*;
     use crate::capture::{Budget, RequestHead, reference_slot};
-    use crate::config::{self, Environment, Source};
+    use crate::config::{Environment, Source};
     use crate::delivery::Counts;
+    use crate::telemetry::Telemetry;
 
-    #[tokio::test]
-    async fn an_exchange_whose_task_breaks_off_is_counted_all_the_same() {
-        let routes = Source::Text("routes = [{ path = \"/a\" }]".to_owned());
+    /// A shadow with one experiment, whose candidate is away.
+    fn shadow() -> (Shadow, Arc<Experiment>) {
+        let text = "candidate = \"http://127.0.0.1:1\"\nroutes = [{ path = \"/a\" }]";
+        let routes = Source::Text(text.to_owned());
         let loaded = config::load(&routes, &Environment::default()).expect("it is valid");
         let settings = loaded.settings;
         let counts = Counts::register();
@@ -477,10 +488,7 @@ mod tests {
         let experiment = Arc::new(Experiment::new(0, &settings.routes[0]));
         let parts = Parts {
             client: Client::new(&settings.candidate_backends, []).expect("a client"),
-            limits: Limits {
-                max_body: 1,
-                budget: Budget::new(1),
-            },
+            limits: limits(),
             max_in_flight: 1,
             max_wait: settings.shadow.max_wait,
             breaker: settings.shadow.breaker,
@@ -489,17 +497,54 @@ mod tests {
             delivery: Arc::new(delivery.expect("a producer")),
             observer: None,
         };
-        let shadow = Shadow::register(parts, [&*experiment]);
+        let shadow = Telemetry::new().register(|| Shadow::register(parts, [&*experiment]));
+        (shadow, experiment)
+    }
+
+    fn limits() -> Limits {
+        Limits {
+            max_body: usize::MAX,
+            budget: Budget::new(usize::MAX),
+        }
+    }
+
+    fn exchange(experiment: &Arc<Experiment>, reference: oneshot::Receiver<Ended>) -> Exchange {
         let (head, ()) = http::Request::new(()).into_parts();
-        let (_slot, reference) = reference_slot();
-        let exchange = Exchange {
-            experiment,
+        Exchange {
+            experiment: experiment.clone(),
             request: RequestHead::from(&head),
             request_body: RequestBody::Empty,
             reference,
-        };
-        drop(Ticket::issue(&shadow.0, &exchange));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_exchange_whose_task_breaks_off_is_counted_all_the_same() {
+        let (shadow, experiment) = shadow();
+        let (_slot, reference) = reference_slot();
+        drop(Ticket::issue(&shadow.0, &exchange(&experiment, reference)));
         assert_eq!(shadow.ledger().requests(), 1);
         assert_eq!(shadow.ledger().summary(), "skipped.internal=1");
+    }
+
+    #[tokio::test]
+    async fn an_exchange_whose_comparison_panics_is_counted_and_the_next_goes_on() {
+        let (mut shadow, experiment) = shadow();
+        let inner = Arc::get_mut(&mut shadow.0).expect("nobody else has it yet");
+        inner.judge = |_, _, _| panic!("a defect");
+        let large = usize::try_from(LARGE).expect("a size");
+        // Compared on the task, and on a thread of its own.
+        for size in [1, large] {
+            let (slot, reference) = reference_slot();
+            shadow.offer(exchange(&experiment, reference));
+            let body = Full::new(Bytes::from(vec![0; size]));
+            let body = slot.answered(StatusCode::OK, HeaderMap::new(), body, &limits());
+            body.collect().await.expect("it can't fail");
+            while shadow.in_flight() > 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        shadow.drain(Instant::now() + Duration::from_secs(30)).await;
+        assert_eq!(shadow.ledger().summary(), "skipped.internal=2");
     }
 }

@@ -3,12 +3,14 @@
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::backend::{Backend, disagreeing, json, read_head};
+use crate::support::backend::{Backend, disagreeing, json, read_head, response};
 use crate::support::broker::Broker;
 use crate::support::miffy::Setup;
 use crate::support::process::{Miffy, Running};
@@ -98,6 +100,66 @@ async fn a_running_request_is_answered_before_the_end() {
     go_on.send(b"done").unwrap();
     assert_eq!(within("the answer", answer).await.unwrap().unwrap(), "done");
     assert_eq!(miffy.wait().code(), Some(0));
+}
+
+/// Sends requests on connections of its own until one is refused; gives how many were answered. No
+/// request that was sent may stay without its answer.
+async fn load(address: String, sent: Arc<AtomicU32>) -> u32 {
+    let mut answered = 0;
+    while let Ok(mut stream) = tokio::net::TcpStream::connect(&address).await {
+        loop {
+            stream
+                .write_all(b"GET /x/1 HTTP/1.1\r\nHost: a\r\n\r\n")
+                .await
+                .unwrap();
+            sent.fetch_add(1, Ordering::Relaxed);
+            let head = within("an answer", read_head(&mut stream)).await;
+            assert!(
+                head.starts_with("HTTP/1.1 200"),
+                "after {answered}: {head:?}"
+            );
+            stream.read_exact(&mut [0; 7]).await.unwrap();
+            answered += 1;
+            if head.contains("connection: close\r\n") {
+                break;
+            }
+        }
+    }
+    answered
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_under_load_costs_no_request_that_was_sent() {
+    let broker = Broker::start();
+    let same = |_| async { response(200, &[("content-length", "7")], r#"{"n":1}"#) };
+    let (reference, candidate) = (Backend::start(same).await, Backend::start(same).await);
+    let setup = Setup::of(&reference, &candidate, &broker);
+    let (mut miffy, url) = start(&setup, &[("MIFFY_SHUTDOWN_DELAY", "200ms")]);
+    let management = miffy.stderr.event("started")["management_address"].clone();
+    let ready = format!("http://{}/readyz", management.as_str().unwrap());
+    let (address, sent) = (url.replace("http://", ""), Arc::new(AtomicU32::new(0)));
+    let clients: Vec<_> = (0..16)
+        .map(|_| tokio::spawn(load(address.clone(), sent.clone())))
+        .collect();
+    until("the load", || async {
+        (sent.load(Ordering::Relaxed) > 500).then_some(())
+    })
+    .await;
+    assert_eq!(get(&ready).await.status(), 200);
+    miffy.signal("TERM");
+    // New connections are still served by then.
+    until("not to be ready", || async {
+        (get(&ready).await.status() == 503).then_some(())
+    })
+    .await;
+    assert_eq!(get(&format!("{url}/other")).await.status(), 200);
+    let mut answered = 0;
+    for client in clients {
+        answered += within("the end of the load", client).await.unwrap();
+    }
+    assert_eq!(answered, sent.load(Ordering::Relaxed));
+    assert_eq!(miffy.wait().code(), Some(0));
+    assert_eq!(miffy.stderr.event("stopped")["matched"], answered);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,9 +6,11 @@
 mod support;
 
 mod binary;
+mod clients;
 mod compat;
 mod configuration;
 mod delivery;
+mod encryption;
 mod management;
 mod proxying;
 mod records;

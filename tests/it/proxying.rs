@@ -758,3 +758,184 @@ async fn what_clients_do_wrong_is_not_put_down_to_the_reference() {
     assert_eq!(errors.values().sum::<u64>(), 0, "{errors:?}");
     miffy.stop().await;
 }
+
+/// A backend that reads a request's head, writes `before`, reads what comes of the body if that asks for
+/// it, and then writes `after`. It tells what it read of the body.
+async fn asked_whether(
+    before: &'static [u8],
+    body: &'static str,
+    after: &'static [u8],
+) -> (Backend, mpsc::UnboundedReceiver<String>) {
+    let (sender, read) = mpsc::unbounded_channel();
+    let backend = Backend::raw(move |mut stream| {
+        let sender = sender.clone();
+        async move {
+            read_head(&mut stream).await;
+            stream.write_all(before).await.unwrap();
+            let mut received = vec![0; body.len()];
+            stream.read_exact(&mut received).await.unwrap();
+            sender.send(latin1(&received)).unwrap();
+            stream.write_all(after).await.unwrap();
+            // Whatever comes now was not asked for.
+            let mut more = Vec::new();
+            let _gone = stream.read_to_end(&mut more).await;
+            let _test_is_over = sender.send(latin1(&more));
+        }
+    })
+    .await;
+    (backend, read)
+}
+
+const EXPECTING: &str = "Host: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_waits_to_be_asked_for_is_asked_for_by_the_reference() {
+    let broker = Broker::start();
+    let ok = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    for ask in [&b"HTTP/1.1 100 Continue\r\n\r\n"[..], b""] {
+        let (reference, mut read) = asked_whether(ask, "body", ok).await;
+        let candidate = Backend::start(|_| async { response(200, &[("content-length", "0")], "") });
+        let candidate = candidate.await;
+        let miffy = between(&reference, &candidate, &broker).await;
+        for path in BOTH_PATHS {
+            let mut stream = miffy
+                .send(format!("PUT {path} HTTP/1.1\r\n{EXPECTING}"))
+                .await;
+            // A reference that does not know the question is waited for a second.
+            let asked = within("to be asked for", read_head(&mut stream)).await;
+            assert_eq!(asked, "HTTP/1.1 100 Continue\r\n\r\n");
+            stream.write_all(b"body").await.unwrap();
+            let head = within("the answer", read_head(&mut stream)).await;
+            assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
+            for expected in ["body", ""] {
+                let read = within("the body", read.recv()).await.unwrap();
+                assert_eq!(read, expected);
+            }
+        }
+        assert_eq!(miffy.outcomes(1).await, outcomes([("equal", 1)]));
+        assert_eq!(candidate.first().await.body, "body");
+        miffy.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_the_reference_refuses_is_not_asked_for() {
+    let broker = Broker::start();
+    let refusal = b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n";
+    let (reference, mut read) = asked_whether(b"", "", refusal).await;
+    let miffy = between(&reference, &reference, &broker).await;
+    for path in BOTH_PATHS {
+        let mut stream = miffy
+            .send(format!("PUT {path} HTTP/1.1\r\n{EXPECTING}"))
+            .await;
+        let head = within("the answer", read_head(&mut stream)).await;
+        assert!(head.starts_with("HTTP/1.1 413"), "{head}");
+        drop(stream);
+        for _nothing_before_and_after in 0..2 {
+            assert_eq!(within("the end", read.recv()).await.unwrap(), "");
+        }
+    }
+    assert_eq!(
+        miffy.outcomes(1).await,
+        outcomes([("skipped.request_unread", 1)])
+    );
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backends_are_told_the_way_of_a_request_only_if_they_are_to_be() {
+    let broker = Broker::start();
+    let same = |_| async { json("{}") };
+    let (reference, candidate) = (Backend::start(same).await, Backend::start(same).await);
+    let names = [
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-forwarded-host",
+        "via",
+    ];
+    let told = |backend: &Backend| {
+        let headers = backend.arrived().pop().unwrap().headers;
+        names.map(|name| {
+            headers
+                .get(name)
+                .map(|value| value.to_str().unwrap().to_owned())
+        })
+    };
+    let miffy = between(&reference, &candidate, &broker).await;
+    miffy.get("/x/1").await;
+    miffy.outcomes(1).await;
+    assert_eq!(told(&reference), [None, None, None, None]);
+    assert_eq!(told(&candidate), [None, None, None, None]);
+    miffy.stop().await;
+
+    let setup = Setup::of(&reference, &candidate, &broker).more("forwarded = true");
+    let miffy = setup.start().await;
+    let host = miffy.address.to_string();
+    miffy.get("/x/1").await;
+    miffy.outcomes(1).await;
+    let first = [
+        Some("127.0.0.1"),
+        Some("http"),
+        Some(&*host),
+        Some("1.1 miffy"),
+    ];
+    for backend in [&reference, &candidate] {
+        assert_eq!(
+            told(backend).each_ref().map(|value| value.as_deref()),
+            first
+        );
+    }
+    let behind = miffy.client.get(miffy.url("/outside"));
+    let behind = behind
+        .header(names[0], "10.0.0.1")
+        .header(names[0], "10.0.0.2");
+    let behind = behind
+        .header(names[1], "https")
+        .header(names[2], "public.example");
+    behind.header("via", "2.0 front").send().await.unwrap();
+    let later = [
+        Some("10.0.0.1, 10.0.0.2, 127.0.0.1"),
+        Some("https"),
+        Some("public.example"),
+        Some("2.0 front, 1.1 miffy"),
+    ];
+    assert_eq!(
+        told(&reference).each_ref().map(|value| value.as_deref()),
+        later
+    );
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_the_reference_may_have_a_limit_of_time() {
+    let broker = Broker::start();
+    let endless = Backend::raw(|mut stream| async move {
+        read_head(&mut stream).await;
+        let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        stream.write_all(head).await.unwrap();
+        while stream.write_all(b"1\r\nx\r\n").await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let hanging = Backend::hanging().await;
+    let candidate = Backend::start(|_| async { json("{}") }).await;
+    let limit = "[timeouts.reference]\nexchange = \"200ms\"\n";
+    let setup = |reference| Setup::of(reference, &candidate, &broker).tables(limit);
+    let miffy = setup(&endless).start().await;
+    for path in BOTH_PATHS {
+        let answer = miffy.get(path).await;
+        assert_eq!(answer.status(), 200);
+        // What was cut can't be taken for all of it.
+        assert!(within("the end", answer.bytes()).await.is_err());
+    }
+    let failed = outcomes([("reference_failed.timeout", 1)]);
+    assert_eq!(miffy.outcomes(1).await, failed);
+    miffy.stop().await;
+    let miffy = setup(&hanging).start().await;
+    for path in BOTH_PATHS {
+        assert_eq!(miffy.get(path).await.status(), 504);
+    }
+    assert_eq!(miffy.outcomes(1).await, failed);
+    miffy.stop().await;
+}

@@ -1,6 +1,7 @@
 //! The candidate's side: every matched request ends in one outcome, and none in the client's way.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Body;
 use miffy::app::Plugs;
@@ -461,4 +462,74 @@ async fn the_ledger_adds_up_under_load_with_everything_going_wrong() {
         .sum();
     miffy.stop().await;
     assert_eq!(broker.published().await.len() as u64, records, "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_candidate_that_fails_again_and_again_is_left_alone_until_it_answers() {
+    let broker = Broker::start();
+    let reference = Backend::start(ok).await;
+    let is_well = Arc::new(AtomicBool::new(false));
+    let candidate = {
+        let is_well = is_well.clone();
+        Backend::start(move |_| {
+            let is_well = is_well.clone();
+            async move {
+                if !is_well.load(Ordering::Relaxed) {
+                    std::future::pending::<()>().await;
+                }
+                json(r#"{"n":1}"#)
+            }
+        })
+        .await
+    };
+    let tables = "[timeouts.candidate]\nexchange = \"50ms\"\n\
+                  [shadow.breaker]\nfailures = 2\npause = \"300ms\"\n";
+    let setup = Setup::of(&reference, &candidate, &broker).tables(tables);
+    let miffy = setup.start().await;
+    for n in 1..=2 {
+        miffy.get("/x/1").await;
+        let expected = outcomes([("candidate_failed.timeout", n)]);
+        assert_eq!(miffy.outcomes(n).await, expected);
+    }
+    let is_open = async || miffy.metric("miffy_breaker_open").await["experiment=\"x\""] == 1;
+    assert!(is_open().await);
+    miffy.get("/x/1").await;
+    assert_eq!(miffy.outcomes(3).await["skipped.breaker"], 1);
+    assert_eq!(candidate.arrived().len(), 2);
+    is_well.store(true, Ordering::Relaxed);
+    until("the candidate to be asked again", || async {
+        miffy.get("/x/1").await;
+        miffy
+            .outcomes_so_far()
+            .await
+            .contains_key("equal")
+            .then_some(())
+    })
+    .await;
+    assert!(!is_open().await);
+    miffy.stop().await;
+    assert_eq!(broker.published().await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_experiment_may_have_a_limit_of_its_own() {
+    let broker = Broker::start();
+    let reference = Backend::start(ok).await;
+    let hanging = Backend::hanging().await;
+    let routes =
+        r#"{ path = "/x/{id}", name = "x", max_in_flight = 1 }, { path = "/y/{id}", name = "y" }"#;
+    let setup = Setup::of(&reference, &hanging, &broker).routes(routes);
+    let miffy = setup.more("shutdown_timeout = \"100ms\"").start().await;
+    for path in ["/x/1", "/x/2", "/x/3", "/y/1", "/y/2"] {
+        assert_eq!(miffy.get(path).await.status(), 200);
+    }
+    assert_eq!(
+        miffy.outcomes(2).await,
+        outcomes([("skipped.in_flight", 2)])
+    );
+    until("three requests to the candidate", || async {
+        (hanging.arrived().len() == 3).then_some(())
+    })
+    .await;
+    miffy.stop().await;
 }

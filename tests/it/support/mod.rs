@@ -4,6 +4,7 @@ pub(crate) mod backend;
 pub(crate) mod broker;
 pub(crate) mod miffy;
 pub(crate) mod process;
+pub(crate) mod tls;
 
 use std::time::Duration;
 
