@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::backend::{Backend, disagreeing, json, read_head, response};
+use crate::support::backend::{Backend, disagreeing, json, nobody, read_head, response};
 use crate::support::broker::Broker;
 use crate::support::miffy::Setup;
 use crate::support::process::{Miffy, Running};
@@ -18,7 +18,11 @@ use crate::support::{PATIENCE, until, within};
 
 /// A command that runs miffy with this configuration, on free ports of the loopback interface.
 fn anywhere(config: &str) -> Miffy {
-    Miffy::new(&[])
+    on_free_ports(Miffy::new(&[]), config)
+}
+
+fn on_free_ports(miffy: Miffy, config: &str) -> Miffy {
+    miffy
         .config(config)
         .env("MIFFY_ADDRESS", "127.0.0.1")
         .env("MIFFY_MANAGEMENT_ADDRESS", "127.0.0.1")
@@ -100,6 +104,26 @@ async fn a_running_request_is_answered_before_the_end() {
     go_on.send(b"done").unwrap();
     assert_eq!(within("the answer", answer).await.unwrap().unwrap(), "done");
     assert_eq!(miffy.wait().code(), Some(0));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_are_accepted_again_when_there_are_files_again() {
+    let broker = Broker::mock();
+    let reference = Backend::start(|_| async { json("1") }).await;
+    let setup = Setup::of(&reference, nobody(), &broker);
+    let miffy = on_free_ports(Miffy::with_files(64), &setup.toml()).env("MIFFY_LOGGING", "json");
+    let mut miffy = miffy.spawn();
+    let address = miffy.stderr.event("started")["address"].clone();
+    let address = address.as_str().unwrap();
+    let connections: Vec<_> = (0..100)
+        .map(|_| TcpStream::connect(address).unwrap())
+        .collect();
+    miffy.stderr.event("a connection could not be accepted");
+    assert!(!miffy.has_ended());
+    drop(connections);
+    assert_eq!(get(&format!("http://{address}/other")).await.status(), 200);
+    stop(&mut miffy, "TERM");
 }
 
 /// Sends requests on connections of its own until one is refused; gives how many were answered. No

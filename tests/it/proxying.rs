@@ -1,6 +1,8 @@
 //! The live path: what clients and backends see of miffy, which is nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -14,7 +16,7 @@ use tokio::sync::{Mutex, Notify, mpsc};
 use crate::support::backend::{Arrived, Backend, json, nobody, read_head, response};
 use crate::support::broker::Broker;
 use crate::support::miffy::{Setup, between, outcomes};
-use crate::support::within;
+use crate::support::{until, within};
 
 /// Both paths on which a request can go to the reference: inside an experiment, and outside.
 const BOTH_PATHS: [&str; 2] = ["/x/in", "/outside"];
@@ -937,5 +939,43 @@ async fn an_answer_of_the_reference_may_have_a_limit_of_time() {
         assert_eq!(miffy.get(path).await.status(), 504);
     }
     assert_eq!(miffy.outcomes(1).await, failed);
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_holds_the_reference_back() {
+    let broker = Broker::start();
+    let written = Arc::new(AtomicUsize::new(0));
+    let counter = written.clone();
+    let endless = Backend::raw(move |mut stream| {
+        let written = counter.clone();
+        async move {
+            read_head(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+            while let Ok(more) = stream.write(&[0; 16 * 1024]).await {
+                written.fetch_add(more, Ordering::Relaxed);
+            }
+        }
+    })
+    .await;
+    let miffy = Setup::of(&endless, nobody(), &broker).start().await;
+    for path in BOTH_PATHS {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let mut stream = miffy.send(request).await;
+        stream.read_exact(&mut vec![0; 1024 * 1024]).await.unwrap();
+        let mut last = 0;
+        until("the reference to be held back", || {
+            let now = written.load(Ordering::Relaxed);
+            let is_held = std::mem::replace(&mut last, now) == now;
+            async move {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                is_held.then_some(())
+            }
+        })
+        .await;
+        // The sockets' buffers, and little else.
+        let held = written.swap(0, Ordering::Relaxed);
+        assert!(held < 32 * 1024 * 1024, "{held} bytes");
+    }
     miffy.stop().await;
 }

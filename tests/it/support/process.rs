@@ -38,6 +38,20 @@ impl Miffy {
         Self { command, directory }
     }
 
+    /// The same command with at most so many open files.
+    pub(crate) fn with_files(number: u32) -> Self {
+        let mut miffy = Self::new(&[]);
+        let limited = format!("ulimit -n {number}; exec {}", env!("CARGO_BIN_EXE_miffy"));
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &limited])
+            .env_clear()
+            .current_dir(&miffy.directory)
+            .stdin(Stdio::null());
+        miffy.command = command;
+        miffy
+    }
+
     /// With a `config.toml` in its directory.
     pub(crate) fn config(self, toml: &str) -> Self {
         self.file("config.toml", toml)
