@@ -1,8 +1,10 @@
 //! One client's connection: whom it is from, whether it is in use, and when it has been open for nothing.
 //!
-//! A connection is *busy* from a request's head to its response's last byte (or to the end of what it was
-//! upgraded to), *receiving* while part of a head is there, and *quiet* otherwise. Only the last two are
-//! limited in time; what happens while it is busy is up to the client and the reference.
+//! A connection is *fresh* before its first byte, *receiving* while part of a head is there, *busy* from a
+//! request's head to its response's last byte (or to the end of what it was upgraded to), and *quiet*
+//! otherwise. All but busy are limited in time: what happens then is up to the client and the reference.
+//!
+//! A task beside the connection looks at it now and then, so that requests need no timers.
 
 use std::io;
 use std::net::IpAddr;
@@ -14,8 +16,9 @@ use std::time::Duration;
 
 use http::Version;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::counted::Counted;
@@ -32,8 +35,10 @@ pub(super) struct ClientConnection {
     pub(super) is_tls: bool,
     opened: Instant,
     busy: AtomicUsize,
+    /// Whether a byte has come.
+    is_begun: AtomicBool,
     /// Whether part of a head is there.
-    receiving: AtomicBool,
+    is_receiving: AtomicBool,
     is_http2: AtomicBool,
     /// When it last became quiet or receiving, in milliseconds since it was opened.
     since: AtomicU64,
@@ -47,25 +52,19 @@ pub(super) type Held = (Counted, TaskTrackerToken, Option<OwnedSemaphorePermit>)
 /// How long a connection may be what it is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
-    pub(super) receiving: Duration,
+    /// Fresh or receiving.
+    pub(super) head: Duration,
+    /// Quiet; `None` for no limit.
     pub(super) quiet: Option<Duration>,
 }
 
-impl Patience {
-    /// That of a server that is stopping.
-    pub(super) fn last(self) -> Self {
-        Self {
-            quiet: Some(LAST_CHANCE),
-            ..self
-        }
-    }
-}
-
-/// What a connection has been for too long.
+/// What is to be done with a connection that has been something for too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Overdue {
-    Receiving,
-    Quiet,
+pub(super) enum Order {
+    /// Let it end in order.
+    Close,
+    /// End it.
+    Drop,
 }
 
 impl ClientConnection {
@@ -76,7 +75,8 @@ impl ClientConnection {
             is_tls,
             opened: Instant::now(),
             busy: AtomicUsize::new(0),
-            receiving: AtomicBool::new(true),
+            is_begun: AtomicBool::new(false),
+            is_receiving: AtomicBool::new(false),
             is_http2: AtomicBool::new(false),
             since: AtomicU64::new(0),
             _held: held,
@@ -86,7 +86,7 @@ impl ClientConnection {
     /// Keeps it busy as long as the guard is there.
     pub(super) fn begin(self: &Arc<Self>) -> Busy {
         self.busy.fetch_add(1, Ordering::Relaxed);
-        self.receiving.store(false, Ordering::Relaxed);
+        self.is_receiving.store(false, Ordering::Relaxed);
         Busy(self.clone())
     }
 
@@ -97,42 +97,60 @@ impl ClientConnection {
         }
     }
 
-    pub(super) fn is_http2(&self) -> bool {
+    fn is_http2(&self) -> bool {
         self.is_http2.load(Ordering::Relaxed)
     }
 
-    /// Ends when it has been receiving or quiet for longer than that, or a quarter longer.
-    pub(super) async fn overdue(&self, patience: Patience) -> Overdue {
-        let look_every = patience.quiet.unwrap_or(patience.receiving);
-        let look_every = look_every.min(patience.receiving) / 4;
+    /// Ends when it has been something for too long, or a quarter longer.
+    async fn overdue(&self, patience: Patience) -> Order {
+        let shortest = patience.quiet.unwrap_or(patience.head).min(patience.head);
         loop {
-            if let Some(overdue) = self.is_overdue(patience) {
-                return overdue;
+            if let Some(order) = self.is_overdue(patience.head, patience.quiet) {
+                return order;
             }
-            sleep(look_every).await;
+            sleep(shortest / 4).await;
         }
     }
 
-    fn is_overdue(&self, patience: Patience) -> Option<Overdue> {
+    /// Ends as soon as it can be closed without doing wrong to a request, for a server that stops.
+    async fn unused(&self, patience: Patience) -> Order {
+        if self.is_http2() {
+            // It can say which requests it will still serve (RFC 9113 §6.8).
+            return Order::Close;
+        }
+        loop {
+            let is_begun = self.is_begun.load(Ordering::Relaxed);
+            let head = if is_begun { patience.head } else { LAST_CHANCE };
+            if let Some(order) = self.is_overdue(head, Some(LAST_CHANCE)) {
+                return order;
+            }
+            sleep(LAST_CHANCE / 4).await;
+        }
+    }
+
+    fn is_overdue(&self, head: Duration, quiet: Option<Duration>) -> Option<Order> {
         if self.busy.load(Ordering::Relaxed) > 0 {
             return None;
         }
         let since = Duration::from_millis(self.since.load(Ordering::Relaxed));
         let lasted = self.opened.elapsed().saturating_sub(since);
+        let is_begun = self.is_begun.load(Ordering::Relaxed);
         // In HTTP/2 there is traffic that belongs to no request.
-        let (limit, overdue) = if self.receiving.load(Ordering::Relaxed) && !self.is_http2() {
-            (Some(patience.receiving), Overdue::Receiving)
+        let is_receiving = self.is_receiving.load(Ordering::Relaxed) && !self.is_http2();
+        let (limit, order) = if is_begun && !is_receiving {
+            (quiet, Order::Close)
         } else {
-            (patience.quiet, Overdue::Quiet)
+            (Some(head), Order::Drop)
         };
-        limit
-            .is_some_and(|limit| lasted >= limit)
-            .then_some(overdue)
+        limit.is_some_and(|limit| lasted >= limit).then_some(order)
     }
 
     /// Bytes came.
     fn received(&self) {
-        if self.busy.load(Ordering::Relaxed) == 0 && !self.receiving.swap(true, Ordering::Relaxed) {
+        if self.busy.load(Ordering::Relaxed) == 0
+            && !self.is_receiving.swap(true, Ordering::Relaxed)
+        {
+            self.is_begun.store(true, Ordering::Relaxed);
             self.mark();
         }
     }
@@ -140,6 +158,28 @@ impl ClientConnection {
     fn mark(&self) {
         let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.since.store(now, Ordering::Relaxed);
+    }
+}
+
+/// Looks at a connection until it has been something for too long, and gives the order; or until nobody
+/// waits for that. A connection's own task would look each time that anything happens.
+pub(super) async fn watch(
+    connection: Arc<ClientConnection>,
+    patience: Patience,
+    closing: CancellationToken,
+    mut orders: oneshot::Sender<Order>,
+) {
+    let overdue = async {
+        tokio::select! {
+            order = connection.overdue(patience) => order,
+            () = closing.cancelled() => connection.unused(patience).await,
+        }
+    };
+    tokio::select! {
+        () = orders.closed() => {}
+        order = overdue => {
+            let _ended_meanwhile = orders.send(order);
+        }
     }
 }
 

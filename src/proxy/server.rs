@@ -21,15 +21,14 @@ use hyper_util::server::conn::auto;
 use metrics::Counter;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 use tracing::{debug, warn};
 
-use super::connection::{ClientConnection, Noted, Overdue, Patience};
+use super::connection::{ClientConnection, Noted, Order, Patience, watch};
 use super::counted::Counted;
 use super::error;
 use crate::config::Clients;
@@ -222,12 +221,24 @@ impl Server {
             let Some(tls) = &server.tls else {
                 return server.carry(stream, connection, &connections).await;
             };
-            match timeout(server.limits.head_timeout, tls.accept(stream)).await {
-                Ok(Ok(stream)) => server.carry(stream, connection, &connections).await,
-                Ok(Err(error)) => debug!(%error, "a client's handshake failed"),
-                Err(_elapsed) => server.metrics.head_timeout.increment(1),
+            let (orders, ordered) = oneshot::channel();
+            let (patience, closing) = (server.patience(), connections.closing.clone());
+            tokio::spawn(watch(connection.clone(), patience, closing, orders));
+            tokio::select! {
+                accepted = tls.accept(stream) => match accepted {
+                    Ok(stream) => server.carry(stream, connection, &connections).await,
+                    Err(error) => debug!(%error, "a client's handshake failed"),
+                },
+                _late = ordered => server.metrics.head_timeout.increment(1),
             }
         });
+    }
+
+    fn patience(&self) -> Patience {
+        Patience {
+            head: self.limits.head_timeout,
+            quiet: self.limits.idle_timeout,
+        }
     }
 
     /// Serves one connection to its end.
@@ -250,35 +261,27 @@ impl Server {
             .builder
             .serve_connection_with_upgrades(TokioIo::new(io), service);
         let mut served = pin!(served);
-        let mut patience = Patience {
-            receiving: self.limits.head_timeout,
-            quiet: self.limits.idle_timeout,
+        let (orders, ordered) = oneshot::channel();
+        tokio::spawn(watch(
+            connection,
+            self.patience(),
+            connections.closing.clone(),
+            orders,
+        ));
+        let ended = tokio::select! {
+            biased;
+            ended = served.as_mut() => ended,
+            order = ordered => match order {
+                Ok(Order::Drop) => return self.metrics.head_timeout.increment(1),
+                // The watch never ends without an order.
+                Ok(Order::Close) | Err(_) => {
+                    served.as_mut().graceful_shutdown();
+                    served.await
+                }
+            },
         };
-        let (mut is_closing, mut is_told) = (false, false);
-        loop {
-            tokio::select! {
-                ended = served.as_mut() => {
-                    if let Err(error) = ended {
-                        debug!(%error, "a client's connection ended");
-                    }
-                    return;
-                }
-                () = connections.closing.cancelled(), if !is_closing => {
-                    is_closing = true;
-                    patience = patience.last();
-                    if connection.is_http2() {
-                        is_told = true;
-                        served.as_mut().graceful_shutdown();
-                    }
-                }
-                overdue = connection.overdue(patience), if !is_told => match overdue {
-                    Overdue::Receiving => return self.metrics.head_timeout.increment(1),
-                    Overdue::Quiet => {
-                        is_told = true;
-                        served.as_mut().graceful_shutdown();
-                    }
-                }
-            }
+        if let Err(error) = ended {
+            debug!(%error, "a client's connection ended");
         }
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use crate::support::backend::{Backend, json, nobody, read_head};
 use crate::support::broker::Broker;
 use crate::support::miffy::{Miffy, Setup};
+use crate::support::tls::Authority;
 use crate::support::{until, within};
 
 /// miffy in front of a service that answers everything, with these limits.
@@ -230,4 +231,22 @@ async fn an_upgraded_connection_counts_and_lives_until_a_stop_is_over() {
     drop(stream);
     within("the end of the tunnel", ended.recv()).await.unwrap();
     within("the end", stopping).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_on_which_nothing_comes_does_not_hold_up_a_stop() {
+    let (authority, broker) = (Authority::new(), Broker::mock());
+    let (certificate, key) = authority.sign("miffy");
+    let tls = format!("[tls]\ncertificate = {certificate:?}\nkey = {key:?}\n");
+    for tls in ["", &tls] {
+        let setup = Setup::of(nobody(), nobody(), &broker).more("shutdown_timeout = \"1h\"");
+        let tables = format!("[clients]\nhead_timeout = \"1h\"\n{tls}");
+        let miffy = setup.tables(&tables).start().await;
+        let _silent = miffy.connect().await;
+        until("the connection", || async {
+            (miffy.metric("miffy_connections").await[""] == 1).then_some(())
+        })
+        .await;
+        miffy.stop().await;
+    }
 }
