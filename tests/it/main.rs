@@ -15,3 +15,4 @@ mod management;
 mod proxying;
 mod records;
 mod shadow;
+mod smuggling;
