@@ -2,46 +2,18 @@
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::backend::{Backend, disagreeing, json, nobody, read_head, response};
 use crate::support::broker::Broker;
+use crate::support::fault::slow_names;
 use crate::support::miffy::Setup;
-use crate::support::process::{Miffy, Running};
+use crate::support::process::{Miffy, Running, anywhere, start};
 use crate::support::{PATIENCE, until, within};
-
-/// A command that runs miffy with this configuration, on free ports of the loopback interface.
-fn anywhere(config: &str) -> Miffy {
-    on_free_ports(Miffy::new(&[]), config)
-}
-
-fn on_free_ports(miffy: Miffy, config: &str) -> Miffy {
-    miffy
-        .config(config)
-        .env("MIFFY_ADDRESS", "127.0.0.1")
-        .env("MIFFY_MANAGEMENT_ADDRESS", "127.0.0.1")
-        .env("MIFFY_PORT", "0")
-        .env("MIFFY_MANAGEMENT_PORT", "0")
-        .env("MIFFY_SHUTDOWN_DELAY", "off")
-}
-
-/// A process with an experiment on `/x/{*rest}`, on free ports, that logs JSON, and its address.
-fn start(setup: &Setup, environment: &[(&str, &str)]) -> (Running, String) {
-    let mut miffy = anywhere(&setup.toml()).env("MIFFY_LOGGING", "json");
-    for (name, value) in environment {
-        miffy = miffy.env(name, value);
-    }
-    let running = miffy.spawn();
-    let started = running.stderr.event("started");
-    let url = format!("http://{}", started["address"].as_str().unwrap());
-    (running, url)
-}
 
 /// Ends it with this signal; gives the last event of its log.
 fn stop(miffy: &mut Running, signal: &str) -> Value {
@@ -112,7 +84,9 @@ async fn connections_are_accepted_again_when_there_are_files_again() {
     let broker = Broker::mock();
     let reference = Backend::start(|_| async { json("1") }).await;
     let setup = Setup::of(&reference, nobody(), &broker);
-    let miffy = on_free_ports(Miffy::with_files(64), &setup.toml()).env("MIFFY_LOGGING", "json");
+    let miffy = Miffy::with_files(64)
+        .anywhere(&setup.toml())
+        .env("MIFFY_LOGGING", "json");
     let mut miffy = miffy.spawn();
     let address = miffy.stderr.event("started")["address"].clone();
     let address = address.as_str().unwrap();
@@ -201,36 +175,16 @@ async fn a_stop_without_a_broker_ends_in_time_and_counts_what_is_lost() {
     );
 }
 
-/// Compiles a library that makes looking a name up take longer than anything is waited for.
-fn slow_names() -> (TempDir, String) {
-    let directory = tempfile::tempdir().unwrap();
-    let source = directory.path().join("slow.c");
-    std::fs::write(
-        &source,
-        "#include <netdb.h>\n#include <unistd.h>\n\
-         int getaddrinfo(const char *n, const char *s, const struct addrinfo *h, struct addrinfo **r)\n\
-         { sleep(120); return EAI_AGAIN; }\n",
-    )
-    .unwrap();
-    let library = directory.path().join("slow.so");
-    let built = Command::new("cc")
-        .args(["-shared", "-fPIC", "-o"])
-        .args([&library, &source])
-        .status()
-        .unwrap();
-    assert!(built.success());
-    (directory, library.to_str().unwrap().to_owned())
-}
-
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_ends_in_time_while_a_brokers_name_is_looked_up() {
     let broker = Broker::mock();
     let (reference, candidate) = disagreeing().await;
     let setup = Setup::of(&reference, &candidate, &broker).more("shutdown_timeout = \"1s\"");
-    let (_directory, library) = slow_names();
+    let directory = tempfile::tempdir().unwrap();
+    let library = slow_names(directory.path(), "slow").unwrap();
     let environment = [
-        ("LD_PRELOAD", library.as_str()),
+        ("LD_PRELOAD", library.to_str().unwrap()),
         ("KAFKA_BOOTSTRAP_SERVERS", "kafka.example:9092"),
     ];
     let (mut miffy, url) = start(&setup, &environment);

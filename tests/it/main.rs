@@ -11,6 +11,7 @@ mod compat;
 mod configuration;
 mod delivery;
 mod encryption;
+mod faults;
 mod management;
 mod proxying;
 mod records;

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use crate::support::backend::Backend;
 use crate::support::broker::Broker;
 use crate::support::miffy::{Miffy, between};
+use crate::support::wire::{latin1, request};
 use crate::support::{until, within};
 
 /// Both paths on which a request can go to the reference: inside an experiment, and outside.
@@ -60,9 +61,11 @@ async fn read_strictly(mut stream: TcpStream, seen: Arc<Mutex<Seen>>) {
         match request(&unread) {
             Ok(Some((request, length))) => {
                 unread.drain(..length);
-                let is_head = request.starts_with("HEAD ");
-                seen.lock().unwrap().whole.push(request);
-                let answer: &[u8] = if is_head {
+                let (method, target) = (&request.method, &request.target);
+                let body = latin1(&request.body);
+                let whole = format!("{method} {target} {body}");
+                seen.lock().unwrap().whole.push(whole);
+                let answer: &[u8] = if method == "HEAD" {
                     b"HTTP/1.1 200 OK\r\n\r\n"
                 } else {
                     b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -81,94 +84,6 @@ async fn read_strictly(mut stream: TcpStream, seen: Arc<Mutex<Seen>>) {
             }
         }
     }
-}
-
-/// The first request, as `METHOD target body`, and its length; `None` if it is not all there.
-fn request(bytes: &[u8]) -> Result<Option<(String, usize)>, String> {
-    let Some(head) = find(bytes, b"\r\n\r\n") else {
-        return Ok(None);
-    };
-    let (head, body) = (latin1(&bytes[..head]), &bytes[head + 4..]);
-    let mut lines = head.split("\r\n");
-    if head.replace("\r\n", "").contains(['\r', '\n', '\0']) {
-        return Err("a control character".to_owned());
-    }
-    let line: Vec<&str> = lines.next().unwrap_or_default().split(' ').collect();
-    let &[method, target, "HTTP/1.1"] = &line[..] else {
-        return Err("the request line".to_owned());
-    };
-    let mut headers = Vec::new();
-    for line in lines {
-        let (name, value) = line.split_once(':').ok_or("a header without a colon")?;
-        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(format!("the header {name:?}"));
-        }
-        headers.push((name.to_ascii_lowercase(), value.trim_matches(' ')));
-    }
-    let values = |wanted: &str| -> Vec<&str> {
-        let of_name = headers.iter().filter(|(name, _)| name == wanted);
-        of_name.map(|(_, value)| *value).collect()
-    };
-    if values("host").len() != 1 {
-        return Err(format!("{} hosts", values("host").len()));
-    }
-    let read = match (
-        &values("content-length")[..],
-        &values("transfer-encoding")[..],
-    ) {
-        ([], []) => Some((Vec::new(), 0)),
-        ([length], []) => {
-            if !length.bytes().all(|byte| byte.is_ascii_digit()) {
-                return Err(format!("the length {length:?}"));
-            }
-            let length = length.parse().map_err(|_| "an endless length")?;
-            body.get(..length).map(|body| (body.to_vec(), length))
-        }
-        ([], ["chunked"]) => chunks(body)?,
-        (lengths, encodings) => {
-            return Err(format!("lengths {lengths:?}, encodings {encodings:?}"));
-        }
-    };
-    Ok(read.map(|(read, length)| {
-        let length = bytes.len() - body.len() + length;
-        (format!("{method} {target} {}", latin1(&read)), length)
-    }))
-}
-
-/// A chunked body and its length as it was sent.
-fn chunks(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, String> {
-    let (mut body, mut at) = (Vec::new(), 0);
-    loop {
-        let Some(line) = find(&bytes[at..], b"\r\n") else {
-            return Ok(None);
-        };
-        let size = latin1(&bytes[at..at + line]);
-        if !size.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(format!("the chunk size {size:?}"));
-        }
-        let size = usize::from_str_radix(&size, 16).map_err(|error| error.to_string())?;
-        at += line + 2;
-        let Some(chunk) = bytes.get(at..at + size + 2) else {
-            return Ok(None);
-        };
-        let (chunk, end) = chunk.split_at(size);
-        if end != b"\r\n" {
-            return Err("a chunk's end".to_owned());
-        }
-        body.extend_from_slice(chunk);
-        at += size + 2;
-        if size == 0 {
-            return Ok(Some((body, at)));
-        }
-    }
-}
-
-fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
-    bytes.windows(part.len()).position(|window| window == part)
-}
-
-fn latin1(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| char::from(*byte)).collect()
 }
 
 /// miffy between strict backends.

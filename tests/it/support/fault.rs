@@ -213,9 +213,9 @@ impl Fault {
             }
             Self::Garbage => stream.write_all(&noise(4096)).await?,
             Self::LengthTooShort => {
-                stream.write_all(&head_of_length(4)).await?;
-                stream.write_all(b"only").await?;
-                stream.write_all(RIGHT).await?;
+                // At once: whoever reads the answer has the rest before it asks again.
+                let both = [&head_of_length(4)[..], b"only", RIGHT].concat();
+                stream.write_all(&both).await?;
                 return Ok(true);
             }
             Self::EndlessHeaders => {
@@ -373,7 +373,6 @@ async fn endlessly(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
 /// An upstream with a fault, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Faulty {
-    pub(crate) fault: Fault,
     pub(crate) url: String,
     /// A library for `LD_PRELOAD`, where the fault is one of the process that asks.
     pub(crate) preload: Option<PathBuf>,
@@ -413,7 +412,6 @@ impl Faulty {
             }
         };
         Self {
-            fault,
             url,
             preload,
             server,

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::backend::Backend;
 use super::broker::Broker;
-use super::{until, within};
+use super::{metrics, until, within};
 
 /// A running miffy on free ports.
 pub(crate) struct Miffy {
@@ -161,15 +161,7 @@ impl Miffy {
     /// A metric's samples by their labels, as in `role="reference"`; those that are whole numbers.
     pub(crate) async fn metric(&self, name: &str) -> BTreeMap<String, u64> {
         let (_, text) = self.manage("/metrics").await;
-        let sample = |line: &str| {
-            let (series, value) = line.rsplit_once(' ')?;
-            let labels = match series.strip_prefix(name)? {
-                "" => String::new(),
-                labels => labels.strip_prefix('{')?.strip_suffix('}')?.to_owned(),
-            };
-            Some((labels, value.parse().ok()?))
-        };
-        text.lines().filter_map(sample).collect()
+        metrics::samples(&text, name)
     }
 
     /// Waits until `total` matched requests have ended, and tells how, as in `skipped.in_flight`.
@@ -182,21 +174,8 @@ impl Miffy {
     }
 
     pub(crate) async fn outcomes_so_far(&self) -> BTreeMap<String, u64> {
-        let label = |labels: &str, name: &str| {
-            let (_, rest) = labels.split_once(&format!("{name}=\"")).unwrap();
-            rest.split('"').next().unwrap().to_owned()
-        };
-        let mut outcomes = BTreeMap::new();
-        for (labels, value) in self.metric("miffy_outcomes_total").await {
-            let name = match label(&labels, "reason").as_str() {
-                "" => label(&labels, "outcome"),
-                reason => format!("{}.{reason}", label(&labels, "outcome")),
-            };
-            if value > 0 {
-                *outcomes.entry(name).or_default() += value;
-            }
-        }
-        outcomes
+        let (_, text) = self.manage("/metrics").await;
+        metrics::outcomes(&text)
     }
 
     /// Begins to stop, as on SIGTERM.

@@ -2,9 +2,13 @@
 
 pub(crate) mod backend;
 pub(crate) mod broker;
+pub(crate) mod fault;
+pub(crate) mod metrics;
 pub(crate) mod miffy;
 pub(crate) mod process;
+pub(crate) mod rude;
 pub(crate) mod tls;
+pub(crate) mod wire;
 
 use std::time::Duration;
 

@@ -11,6 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::PATIENCE;
+use super::miffy::Setup;
 
 /// What a command that ended left behind.
 #[derive(Debug)]
@@ -55,6 +56,16 @@ impl Miffy {
     /// With a `config.toml` in its directory.
     pub(crate) fn config(self, toml: &str) -> Self {
         self.file("config.toml", toml)
+    }
+
+    /// With this configuration, on free ports of the loopback interface, and without a delay at its end.
+    pub(crate) fn anywhere(self, config: &str) -> Self {
+        self.config(config)
+            .env("MIFFY_ADDRESS", "127.0.0.1")
+            .env("MIFFY_MANAGEMENT_ADDRESS", "127.0.0.1")
+            .env("MIFFY_PORT", "0")
+            .env("MIFFY_MANAGEMENT_PORT", "0")
+            .env("MIFFY_SHUTDOWN_DELAY", "off")
     }
 
     pub(crate) fn file(self, name: impl AsRef<Path>, text: &str) -> Self {
@@ -114,6 +125,23 @@ impl Miffy {
             _directory: self.directory,
         }
     }
+}
+
+/// A command that runs miffy with this configuration, on free ports of the loopback interface.
+pub(crate) fn anywhere(config: &str) -> Miffy {
+    Miffy::new(&[]).anywhere(config)
+}
+
+/// A process with an experiment on `/x/{*rest}`, on free ports, that logs JSON, and its address.
+pub(crate) fn start(setup: &Setup, environment: &[(&str, &str)]) -> (Running, String) {
+    let mut miffy = anywhere(&setup.toml()).env("MIFFY_LOGGING", "json");
+    for (name, value) in environment {
+        miffy = miffy.env(name, value);
+    }
+    let running = miffy.spawn();
+    let started = running.stderr.event("started");
+    let url = format!("http://{}", started["address"].as_str().unwrap());
+    (running, url)
 }
 
 /// The lines that a process wrote so far.
