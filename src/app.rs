@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{interval, timeout_at};
 use tokio_rustls::TlsAcceptor;
@@ -21,7 +22,7 @@ use crate::delivery::{BrokerState, Counts, Delivery};
 use crate::experiment::Experiment;
 use crate::management::{self, Management};
 use crate::proxy::{self, Alive, Connections, LiveMetrics, Proxy, Server};
-use crate::shadow::{self, Observer, Shadow};
+use crate::shadow::{self, Observer, Shadow, Threads};
 use crate::telemetry::metrics as names;
 use crate::telemetry::{Telemetry, Throttle};
 use crate::tls::ServerCertificate;
@@ -59,6 +60,7 @@ pub struct App {
     certificate: Option<Arc<ServerCertificate>>,
     management: Management,
     shadow: Shadow,
+    threads: Threads,
     delivery: Arc<Delivery>,
     connections: Connections,
     stop: Stop,
@@ -104,7 +106,14 @@ impl App {
             max_body: settings.capture.max_body,
             budget: Budget::new(settings.capture.max_total),
         };
-        let parts = shadow_parts(settings, limits.clone(), delivery.clone(), plugs.observer)?;
+        let threads = Threads::start().context("threads can't be started")?;
+        let parts = shadow_parts(
+            settings,
+            threads.handle().clone(),
+            limits.clone(),
+            delivery.clone(),
+            plugs.observer,
+        )?;
         let shadow =
             telemetry.register(|| Shadow::register(parts, experiments.iter().map(AsRef::as_ref)));
         let metrics = telemetry.register(LiveMetrics::register);
@@ -152,6 +161,7 @@ impl App {
             certificate,
             management,
             shadow,
+            threads,
             delivery,
             connections,
             stop: Stop::of(settings),
@@ -214,7 +224,7 @@ impl App {
         )
         .await;
         // None of it is worth waiting for any longer.
-        drop(beside);
+        drop((beside, self.threads));
         ended
     }
 }
@@ -293,6 +303,7 @@ fn reference_client(settings: &Settings) -> anyhow::Result<Client<proxy::LiveBod
 
 fn shadow_parts(
     settings: &Settings,
+    runtime: Handle,
     limits: Limits,
     delivery: Arc<Delivery>,
     observer: Option<Arc<dyn Observer>>,
@@ -301,6 +312,7 @@ fn shadow_parts(
     let client = Client::new(&settings.candidate_backends, candidates)
         .context("the client towards the candidates can't be created")?;
     Ok(shadow::Parts {
+        runtime,
         client,
         limits,
         max_in_flight: settings.shadow.max_in_flight,

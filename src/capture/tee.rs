@@ -169,8 +169,8 @@ where
 
 impl<B: Body + Unpin, S: Sink> Drop for Tee<B, S> {
     fn drop(&mut self) {
-        if let (Some(reclaim), Some(inner), Some(copy)) =
-            (self.reclaim.take(), self.inner.take(), self.copy.take())
+        if let Some(reclaim) = self.reclaim.take()
+            && let (Some(inner), Some(copy)) = (self.inner.take(), self.copy.take())
             && let Err(Remainder { copy, .. }) = reclaim.send(Remainder { inner, copy })
         {
             self.copy = Some(copy);

@@ -77,6 +77,7 @@ impl Service<Uri> for Connector {
                 .map_err(|_elapsed| ConnectTimedOut(limit))??;
             Ok(BackendStream {
                 inner: stream,
+                reads: 0,
                 is_deaf: false,
             })
         })
@@ -106,8 +107,15 @@ impl Used {
     }
 }
 
-/// A connection that knows whether it was [`Used`], and that lets a backend answer and hang up before it
-/// was told everything.
+/// Reads from a backend that has more each time, before it is another's turn.
+const TURN: u8 = 4;
+
+/// A connection that knows whether it was [`Used`], that does not let a backend keep a thread to itself,
+/// and that lets one answer and hang up before it was told everything.
+///
+/// hyper reads on as long as there is anything to read that needs nobody to take it, such as responses
+/// before the final one (RFC 9110 §15.2). A backend that sends nothing else would have its thread for as
+/// long as it likes.
 ///
 /// A backend may refuse an upload by its head, and close. Writing on then fails, while its answer is
 /// there to be read (RFC 9112 §9.6). Since hyper would give up on the first error, what can't be written
@@ -115,6 +123,8 @@ impl Used {
 #[derive(Debug)]
 pub(super) struct BackendStream {
     inner: MaybeHttpsStream<TokioIo<TcpStream>>,
+    /// Reads since others had their turn.
+    reads: u8,
     is_deaf: bool,
 }
 
@@ -154,7 +164,14 @@ impl Read for BackendStream {
         cx: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buffer)
+        if self.reads == TURN {
+            self.reads = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        self.reads = if read.is_ready() { self.reads + 1 } else { 0 };
+        read
     }
 }
 

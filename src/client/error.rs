@@ -44,6 +44,11 @@ impl Error {
         Self::backend(Stage::Request, cause, told(error))
     }
 
+    /// An answer that is none in HTTP.
+    pub(super) fn protocol(problem: &str) -> Self {
+        Self::backend(Stage::Request, Cause::Protocol, problem.to_owned())
+    }
+
     /// A connection, and no answer on it.
     pub(super) fn asking(error: &(dyn StdError + 'static)) -> Self {
         if chain(error).any(|cause| cause.downcast_ref().is_some_and(hyper::Error::is_user)) {

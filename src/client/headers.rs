@@ -82,6 +82,10 @@ pub fn make_end_to_end(head: &mut request::Parts) {
     }
     if head.version == Version::HTTP_2 {
         join_cookies(&mut head.headers);
+        // Repeated, it is the same; HTTP/1.1 must have it once (RFC 9112 §6.3).
+        if let Some(length) = head.headers.get(CONTENT_LENGTH).cloned() {
+            head.headers.insert(CONTENT_LENGTH, length);
+        }
     }
 }
 

@@ -31,7 +31,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 use http::uri::PathAndQuery;
-use http::{Request, Response, Version, request};
+use http::{Request, Response, StatusCode, Version, request};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
@@ -42,7 +42,7 @@ use tokio::time::{Instant, timeout_at};
 pub use error::Error;
 pub use headers::{ROLE_HEADER, make_end_to_end, strip_hop_by_hop};
 pub use timed::{BodyError, Timed};
-pub use unmeasured::Unmeasured;
+pub use unmeasured::{Held, Unmeasured};
 
 use crate::config::{Backends, BaseUrl, Protocol, Timeouts};
 use crate::experiment::Role;
@@ -139,6 +139,7 @@ where
         head.version = Version::HTTP_11;
         let value = HeaderValue::from_static(role.name());
         head.headers.insert(&ROLE_HEADER, value);
+        let may_upgrade = head.headers.contains_key(UPGRADE);
         let asking = self.ask(base, Request::from_parts(head, body));
         let Timeouts {
             first_byte,
@@ -151,8 +152,12 @@ where
                 .map_err(|_elapsed| Error::late(limit))?,
             None => asking.await,
         };
+        let response = answer?;
+        if let Some(problem) = problem(&response, may_upgrade) {
+            return Err(Error::protocol(problem));
+        }
         let end = exchange.map(|limit| started + limit);
-        answer.map(|response| response.map(|body| Timed::new(body, end)))
+        Ok(response.map(|body| Timed::new(body, end)))
     }
 
     async fn ask(&self, base: &BaseUrl, request: Request<B>) -> Result<Response<Incoming>, Error> {
@@ -195,6 +200,23 @@ where
             };
             retries -= 1;
         }
+    }
+}
+
+/// What is wrong with a response's head that hyper takes.
+fn problem(response: &Response<Incoming>, may_upgrade: bool) -> Option<&'static str> {
+    let is_known = |coding: &HeaderValue| {
+        let coding = coding.as_bytes();
+        coding.eq_ignore_ascii_case(b"chunked") || coding.eq_ignore_ascii_case(b"identity")
+    };
+    let mut codings = response.headers().get_all(TRANSFER_ENCODING).iter();
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS && !may_upgrade {
+        Some("it switches protocols unasked")
+    } else if !codings.all(is_known) {
+        // What is left of them would stay, and nobody would know (RFC 9112 §6.1).
+        Some("it has a transfer coding that is not understood")
+    } else {
+        None
     }
 }
 

@@ -6,27 +6,34 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-/// Passes `inner` through without telling its size, and holds a guard until it is dropped.
+/// What is held until a body is over.
+pub trait Held {
+    /// The body ended before its end.
+    fn failed(&self);
+}
+
+impl Held for () {
+    fn failed(&self) {}
+}
+
+/// Passes `inner` through without telling its size, and holds something until it is dropped.
 ///
 /// A message's own headers say how it is framed. Knowing the size as well, hyper or axum would add a
 /// `Content-Length` that was not sent.
 #[derive(Debug, Clone)]
 pub struct Unmeasured<B, G = ()> {
     inner: B,
-    _guard: G,
+    held: G,
 }
 
 impl<B, G> Unmeasured<B, G> {
     /// Wraps a body.
-    pub fn new(inner: B, guard: G) -> Self {
-        Self {
-            inner,
-            _guard: guard,
-        }
+    pub fn new(inner: B, held: G) -> Self {
+        Self { inner, held }
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin, G: Unpin> Body for Unmeasured<B, G> {
+impl<B: Body<Data = Bytes> + Unpin, G: Held + Unpin> Body for Unmeasured<B, G> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -34,7 +41,11 @@ impl<B: Body<Data = Bytes> + Unpin, G: Unpin> Body for Unmeasured<B, G> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        Pin::new(&mut self.inner).poll_frame(cx)
+        let frame = Pin::new(&mut self.inner).poll_frame(cx);
+        if let Poll::Ready(Some(Err(_))) = &frame {
+            self.held.failed();
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

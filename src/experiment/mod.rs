@@ -134,9 +134,8 @@ pub fn asks_for_upgrade(headers: &HeaderMap) -> bool {
         && headers
             .get_all(CONNECTION)
             .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .any(|option| option.trim().eq_ignore_ascii_case("upgrade"))
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
 }
 
 #[cfg(test)]
@@ -188,6 +187,9 @@ mod tests {
         headers.insert(UPGRADE, "websocket".parse().expect("a value"));
         assert_eq!(experiment.admit(&Method::GET, &headers), Ok(()));
         headers.insert(CONNECTION, "keep-alive, Upgrade".parse().expect("a value"));
+        assert_eq!(experiment.admit(&Method::GET, &headers), Err(Skip::Upgrade));
+        let other = HeaderValue::from_bytes(b"\xe9, upgrade").expect("a value");
+        headers.insert(CONNECTION, other);
         assert_eq!(experiment.admit(&Method::GET, &headers), Err(Skip::Upgrade));
         headers.insert(UPGRADE, "h2c".parse().expect("a value"));
         assert_eq!(experiment.admit(&Method::GET, &headers), Ok(()));

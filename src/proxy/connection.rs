@@ -16,8 +16,10 @@ use std::time::Duration;
 
 use http::Version;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, sleep};
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -40,6 +42,10 @@ pub(super) struct ClientConnection {
     /// Whether part of a head is there.
     is_receiving: AtomicBool,
     is_http2: AtomicBool,
+    /// Whether its requests know no chunks.
+    is_http10: AtomicBool,
+    /// Whether a response broke off in a way that only its end can tell.
+    is_cut: AtomicBool,
     /// When it last became quiet or receiving, in milliseconds since it was opened.
     since: AtomicU64,
     _held: Held,
@@ -78,6 +84,8 @@ impl ClientConnection {
             is_begun: AtomicBool::new(false),
             is_receiving: AtomicBool::new(false),
             is_http2: AtomicBool::new(false),
+            is_http10: AtomicBool::new(false),
+            is_cut: AtomicBool::new(false),
             since: AtomicU64::new(0),
             _held: held,
         })
@@ -92,9 +100,18 @@ impl ClientConnection {
 
     /// Notes the version of its requests.
     pub(super) fn speaks(&self, version: Version) {
-        if version == Version::HTTP_2 {
-            self.is_http2.store(true, Ordering::Relaxed);
+        match version {
+            Version::HTTP_2 => self.is_http2.store(true, Ordering::Relaxed),
+            Version::HTTP_10 => self.is_http10.store(true, Ordering::Relaxed),
+            _ => {}
         }
+    }
+
+    /// A response broke off. Its client may know that by the framing; one of HTTP/1.0 takes the end of the
+    /// connection for the response's (RFC 9112 §8), unless it is a reset.
+    pub(super) fn cut(&self) {
+        let is_hidden = self.is_http10.load(Ordering::Relaxed);
+        self.is_cut.store(is_hidden, Ordering::Relaxed);
     }
 
     fn is_http2(&self) -> bool {
@@ -200,14 +217,40 @@ impl Drop for Busy {
     }
 }
 
-/// A connection's bytes, whose arrival is noted.
+/// What is a TCP connection at its bottom.
+pub(super) trait Socket {
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Socket for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Socket for TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
+/// A connection's bytes, whose arrival is noted, and whose end tells of a response that broke off.
 #[derive(Debug)]
-pub(super) struct Noted<IO> {
+pub(super) struct Noted<IO: Socket> {
     pub(super) io: IO,
     pub(super) connection: Arc<ClientConnection>,
 }
 
-impl<IO: AsyncRead + Unpin> AsyncRead for Noted<IO> {
+impl<IO: Socket> Drop for Noted<IO> {
+    fn drop(&mut self) {
+        if self.connection.is_cut.load(Ordering::Relaxed) {
+            // Closed after that, it is reset. Where that fails, there is no connection.
+            let _gone = self.io.tcp().set_zero_linger();
+        }
+    }
+}
+
+impl<IO: AsyncRead + Socket + Unpin> AsyncRead for Noted<IO> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -222,7 +265,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Noted<IO> {
     }
 }
 
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Noted<IO> {
+impl<IO: AsyncWrite + Socket + Unpin> AsyncWrite for Noted<IO> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -236,6 +279,9 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Noted<IO> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.connection.is_cut.load(Ordering::Relaxed) {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 

@@ -22,6 +22,20 @@ pub(super) const CONNECT: OwnAnswer = OwnAnswer {
     message: "CONNECT is for proxies that clients choose themselves",
 };
 
+/// For a request that does not name the one host that it is for (RFC 9112 §3.2).
+pub(super) const BAD_HOST: OwnAnswer = OwnAnswer {
+    status: StatusCode::BAD_REQUEST,
+    error: "bad_request",
+    message: "the request has no Host, several, or an invalid one",
+};
+
+/// For a body that would stay encoded (RFC 9112 §6.1).
+pub(super) const UNKNOWN_CODING: OwnAnswer = OwnAnswer {
+    status: StatusCode::NOT_IMPLEMENTED,
+    error: "not_implemented",
+    message: "chunked is the only transfer coding that is understood",
+};
+
 /// For a target over the configured length (RFC 9110 §15.5.15).
 pub(super) const URI_TOO_LONG: OwnAnswer = OwnAnswer {
     status: StatusCode::URI_TOO_LONG,

@@ -7,7 +7,8 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
-use http::{Method, StatusCode, Version, request};
+use http::header::{CONNECTION, HeaderValue};
+use http::{StatusCode, Version, request};
 use http_body::Body as HttpBody;
 use http_body_util::Either;
 use tokio::time::timeout;
@@ -17,9 +18,9 @@ use super::access::Access;
 use super::connection::{Busy, ClientConnection};
 use super::counted::Counted;
 use super::upgrade::Upgrade;
-use super::{Proxy, RoleMetrics, error, forwarded};
+use super::{Proxy, RoleMetrics, error, forwarded, objection};
 use crate::capture::{Exchange, RequestHead, reference_slot, tee_request};
-use crate::client::{self, Unmeasured, make_end_to_end, strip_hop_by_hop};
+use crate::client::{self, Held, Unmeasured, make_end_to_end, strip_hop_by_hop};
 use crate::config::BaseUrl;
 use crate::experiment::{Experiment, Role};
 
@@ -33,8 +34,14 @@ pub(super) async fn answer(
     matched: Option<Arc<Experiment>>,
     request: Request,
 ) -> Response {
-    if request.method() == Method::CONNECT {
-        return error::CONNECT.response();
+    if let Some(answer) = objection::to(&request) {
+        let mut response = answer.response();
+        if request.version() != Version::HTTP_2 {
+            // Whoever sent this may see the next request elsewhere.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
+        return response;
     }
     match matched {
         Some(experiment) => mirror(&proxy, experiment, request).await,
@@ -104,8 +111,20 @@ async fn pass(proxy: &Proxy, base: &BaseUrl, mut request: Request) -> Response {
     }
 }
 
-/// What a request holds until its response's last byte. Only tests have requests without a connection.
-pub(super) type Guard = (Counted, Option<Busy>);
+/// What a request holds until its response's last byte.
+pub(super) struct Guard {
+    _in_flight: Counted,
+    /// Only tests have requests without a connection.
+    connection: Option<Busy>,
+}
+
+impl Held for Guard {
+    fn failed(&self) {
+        if let Some(busy) = &self.connection {
+            busy.connection().cut();
+        }
+    }
+}
 
 /// A request that is being answered.
 struct Live<'p> {
@@ -126,14 +145,14 @@ impl<'p> Live<'p> {
         Self {
             proxy,
             metrics,
-            guard: (
-                Counted::begin(&proxy.in_flight),
-                request
+            guard: Guard {
+                _in_flight: Counted::begin(&proxy.in_flight),
+                connection: request
                     .extensions_mut()
                     .remove()
                     .as_ref()
                     .map(ClientConnection::begin),
-            ),
+            },
             access: Access::of(role, request),
             started: Instant::now(),
         }
@@ -143,7 +162,7 @@ impl<'p> Live<'p> {
     fn make_end_to_end(&self, head: &mut request::Parts) {
         make_end_to_end(head);
         if self.proxy.forwarded
-            && let (_, Some(busy)) = &self.guard
+            && let Some(busy) = &self.guard.connection
         {
             forwarded::add(head, busy.connection());
         }

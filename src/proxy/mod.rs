@@ -11,6 +11,7 @@
 //! - `error`: answers that miffy gives itself
 //! - `forward`: one request, from its head to its response's last byte
 //! - `forwarded`: what backends are told of a request's way
+//! - `objection`: requests that can't be passed on
 //! - `server`: the accept loop
 //! - `upgrade`: connections that become another protocol's
 
@@ -20,6 +21,7 @@ mod counted;
 mod error;
 mod forward;
 mod forwarded;
+mod objection;
 mod server;
 mod upgrade;
 

@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 use tower_service::Service;
 use tracing::{debug, warn};
 
-use super::connection::{ClientConnection, Noted, Order, Patience, watch};
+use super::connection::{ClientConnection, Noted, Order, Patience, Socket, watch};
 use super::counted::Counted;
 use super::error;
 use crate::config::Clients;
@@ -244,7 +244,7 @@ impl Server {
     /// Serves one connection to its end.
     async fn carry<IO>(&self, io: IO, connection: Arc<ClientConnection>, connections: &Connections)
     where
-        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        IO: AsyncRead + AsyncWrite + Socket + Unpin + Send + 'static,
     {
         let service = ClientService {
             router: self.router.clone(),

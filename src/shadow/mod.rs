@@ -11,7 +11,8 @@
 //! - No more than `max_in_flight` exchanges have a permit at a time, and each gives it back: the candidate
 //!   has its timeout, and waiting for the reference has its own. Without one, an exchange only waits for
 //!   its client's upload, and holds what is captured of it.
-//! - Comparing large bodies happens off the threads that carry the live path, on few of the cores.
+//! - All of it happens on threads of its own, nicer than those of the live path, and comparing large bodies
+//!   on few of them.
 //!
 //! # Layout
 //!
@@ -19,11 +20,13 @@
 //! - `candidate`: asks the candidate
 //! - `judge`: compares, and writes the record
 //! - `ledger`: counts the outcomes
+//! - `threads`: what all of it runs on
 
 mod breaker;
 mod candidate;
 mod judge;
 mod ledger;
+mod threads;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -32,6 +35,7 @@ use std::time::{Duration, Instant};
 
 use http::{Method, Uri};
 use metrics::Histogram;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::{timeout, timeout_at};
@@ -40,6 +44,7 @@ use tokio_util::task::TaskTracker;
 
 pub use candidate::CandidateBody;
 pub use ledger::Ledger;
+pub use threads::Threads;
 
 use crate::capture::{Ended, Exchange, Limits, Mirror, RequestBody, Side};
 use crate::client::{self, Client};
@@ -87,6 +92,8 @@ pub struct Report<'a> {
 
 /// What the shadow is made of.
 pub struct Parts {
+    /// Where exchanges run.
+    pub runtime: Handle,
     /// The client towards candidates.
     pub client: Client<CandidateBody>,
     /// The bounds of captured bodies.
@@ -126,6 +133,7 @@ struct Inner {
     bounds: Bounds,
     judge: Judge,
     durations: [Histogram; 2],
+    runtime: Handle,
     tasks: TaskTracker,
     give_up: CancellationToken,
 }
@@ -167,6 +175,7 @@ impl Shadow {
             judge: Pair::judge,
             durations: [Role::Reference, Role::Candidate]
                 .map(|role| of_role(EXCHANGE, role.name())),
+            runtime: parts.runtime,
             tasks: TaskTracker::new(),
             give_up: CancellationToken::new(),
         }))
@@ -211,7 +220,9 @@ impl Mirror for Shadow {
             // A client that sends slowly is to hold up nobody but itself.
             RequestBody::Pending(_) => None,
         };
-        self.0.tasks.spawn(run(exchange, ticket, admission));
+        self.0
+            .tasks
+            .spawn_on(run(exchange, ticket, admission), &self.0.runtime);
     }
 
     fn skip(&self, experiment: &Experiment, method: &Method, uri: &Uri, skip: Skip) {
@@ -487,6 +498,7 @@ mod tests {
         let delivery = Delivery::start(&settings.kafka, settings.delivery, counts);
         let experiment = Arc::new(Experiment::new(0, &settings.routes[0]));
         let parts = Parts {
+            runtime: Handle::current(),
             client: Client::new(&settings.candidate_backends, []).expect("a client"),
             limits: limits(),
             max_in_flight: 1,

@@ -80,15 +80,6 @@ impl Served {
     }
 }
 
-/// What is not answered for as it should be.
-const TO_DO: [Fault; 2] = [Fault::InformationalEndless, Fault::UnaskedUpgrade];
-
-/// Every fault but these.
-fn faults() -> impl Iterator<Item = Fault> {
-    let all = Fault::ALL.into_iter();
-    all.filter(|fault| !TO_DO.contains(fault))
-}
-
 /// Does something for each, some at a time.
 async fn for_each<T, F>(items: impl IntoIterator<Item = T>, act: impl Fn(T) -> F)
 where
@@ -289,13 +280,16 @@ async fn read_answers(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_the_candidate_does_clients_get_the_references_bytes() {
-    for_each(faults(), |fault| async move {
+    for_each(Fault::ALL, |fault| async move {
         let broker = Broker::start();
         let faulty = Faulty::start(fault).await;
         let reference = service().await;
         let setup = Setup::of(&reference, &faulty.url, &broker)
             .more("shutdown_timeout = \"2s\"")
-            .tables("[timeouts.candidate]\nexchange = \"500ms\"\n");
+            .tables(
+                "[timeouts.candidate]\nexchange = \"500ms\"\n\
+                 [shadow.breaker]\nfailures = \"off\"\n",
+            );
         let mut miffy = Served::start(&setup, broker, Some(&faulty));
         let (talks, total, too_large) = talks("/x");
         for talk in &talks {
@@ -456,7 +450,7 @@ async fn ask(server: SocketAddr, request: &[u8], is_unending: bool) -> Received 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_the_reference_does_clients_see_as_if_they_had_asked_it() {
-    for_each(faults(), |fault| async move {
+    for_each(Fault::ALL, |fault| async move {
         let broker = Broker::start();
         let faulty = Faulty::start(fault).await;
         let well = service().await;
@@ -584,4 +578,50 @@ async fn what_is_left_of_an_answer_is_not_the_next_one() {
     let outcomes = metrics::outcomes(&miffy.metrics().await);
     assert_eq!(outcomes, [("equal".to_owned(), 50)].into());
     miffy.stop();
+}
+
+/// It is read as long as it has more to say, but not by the threads that answer clients.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_candidate_that_floods_leaves_the_processors_to_clients() {
+    let broker = Broker::start();
+    let faulty = Faulty::start(Fault::InformationalEndless).await;
+    let reference = service().await;
+    let setup = Setup::of(&reference, &faulty.url, &broker)
+        .more("shutdown_timeout = \"2s\"")
+        .tables(
+            "[timeouts.candidate]\nexchange = \"300ms\"\n\
+             [shadow.breaker]\nfailures = \"off\"\n",
+        );
+    let mut miffy = Served::start(&setup, broker, Some(&faulty));
+    within("a hundred answers", async {
+        for _ in 0..100 {
+            let url = format!("http://{}/x/1", miffy.address);
+            let response = miffy.client.get(url).send().await.unwrap();
+            assert_eq!(response.status(), 200);
+        }
+    })
+    .await;
+    miffy.stop();
+}
+
+/// Without chunks, only a reset tells an end from a cut (RFC 9112 §8).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_is_seen_by_clients_that_know_no_chunks() {
+    for fault in [
+        Fault::ChunkedCut,
+        Fault::ChunkGarbage,
+        Fault::ResetMidStream,
+    ] {
+        let broker = Broker::start();
+        let faulty = Faulty::start(fault).await;
+        let setup = Setup::of(&faulty.url, &faulty.url, &broker);
+        let mut miffy = Served::start(&setup, broker, None);
+        for path in ["/x/1", "/outside"] {
+            let request = format!("GET {path} HTTP/1.0\r\nHost: a\r\n\r\n");
+            let received = ask(miffy.address, request.as_bytes(), false).await;
+            let text = wire::latin1(&received.bytes);
+            assert!(received.end.unwrap().is_err(), "{fault:?}, {path}: {text}");
+        }
+        miffy.stop();
+    }
 }

@@ -973,9 +973,6 @@ async fn a_client_that_does_not_read_holds_the_reference_back() {
             }
         })
         .await;
-        // The sockets' buffers, and little else.
-        let held = written.swap(0, Ordering::Relaxed);
-        assert!(held < 32 * 1024 * 1024, "{held} bytes");
     }
     miffy.stop().await;
 }

@@ -26,6 +26,8 @@ const LAST: &[u8] = b"GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n
 enum Expected {
     /// A status that says so, and the connection's end. No request arrives whole.
     Refused,
+    /// A status that says so, and nothing of it arrives. The connection may go on: it is clear where.
+    Declined,
     /// These requests arrive, each `METHOD target body`, and the connection goes on.
     Passed(&'static [&'static str]),
     /// These requests arrive, and the connection ends.
@@ -34,7 +36,7 @@ enum Expected {
     RefusedOrPassed(&'static [&'static str]),
 }
 
-use Expected::{Passed, PassedLast, Refused, RefusedOrPassed};
+use Expected::{Declined, Passed, PassedLast, Refused, RefusedOrPassed};
 
 /// Its name, a client's bytes where `PATH` stands for the path, and what has to become of them.
 type Case = (&'static str, &'static [u8], Expected);
@@ -158,6 +160,7 @@ impl Scene {
         let status: u16 = answer
             .get(9..12)
             .map_or(0, |status| status.parse().unwrap());
+        let is_declined = reference.whole.is_empty() && [400, 501].contains(&status);
         let is_refused = reference.whole.is_empty() && !goes_on && (400..=505).contains(&status);
         let is_passed = |requests: &[&str]| {
             let requests = requests.iter().map(|request| request.replace("PATH", path));
@@ -165,6 +168,7 @@ impl Scene {
         };
         let is_right = match expected {
             Refused => is_refused,
+            Declined => is_declined,
             Passed(requests) => is_passed(requests) && goes_on,
             PassedLast(requests) => is_passed(requests) && !goes_on,
             RefusedOrPassed(requests) => is_refused || is_passed(requests),
@@ -294,6 +298,9 @@ async fn encodings_that_are_not_chunked_are_refused() {
         ("a tab before the value", chunked!("Transfer-Encoding:\tchunked\r\n"), HELLO),
         ("no space before the value", chunked!("Transfer-Encoding:chunked\r\n"), HELLO),
         ("in capitals", chunked!("TRANSFER-ENCODING: CHUNKED\r\n"), HELLO),
+        // Chunks taken off, what is left would still be encoded, and nobody would say so any longer.
+        ("gzip, chunked", chunked!("Transfer-Encoding: gzip, chunked\r\n"), Declined),
+        ("gzip, then chunked", chunked!("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n"), Declined),
         ("identity, chunked", chunked!("Transfer-Encoding: identity, chunked\r\n"), HELLO_OR_NOT),
         ("identity, then chunked", chunked!("Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n"), HELLO_OR_NOT),
         ("chunked twice", chunked!("Transfer-Encoding: chunked, chunked\r\n"), HELLO_OR_NOT),
@@ -423,11 +430,19 @@ async fn a_very_long_chunk_extension_is_refused() {
 async fn a_request_has_one_host() {
     const GET: Expected = Passed(&["GET PATH "]);
     check(&[
+        ("none", b"GET PATH HTTP/1.1\r\n\r\n", Declined),
+        ("two", line!("Host: b"), Declined),
+        ("two that are equal", line!("Host: a"), Declined),
+        ("a comma", b"GET PATH HTTP/1.1\r\nHost: a, b\r\n\r\n", Declined),
+        ("a space", b"GET PATH HTTP/1.1\r\nHost: a b\r\n\r\n", Declined),
+        ("a path", b"GET PATH HTTP/1.1\r\nHost: a/b\r\n\r\n", Declined),
+        ("a user", b"GET PATH HTTP/1.1\r\nHost: a@b\r\n\r\n", Declined),
         ("one that Connection names", line!("Connection: host"), RefusedOrPassed(&["GET PATH "])),
         ("an empty one", b"GET PATH HTTP/1.1\r\nHost:\r\n\r\n", GET),
         ("with a port", b"GET PATH HTTP/1.1\r\nHost: a:80\r\n\r\n", GET),
         ("of version 6", b"GET PATH HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", GET),
         ("the target's", b"GET http://bPATH HTTP/1.1\r\nHost: a\r\n\r\n", Passed(&["GET PATH "])),
+        ("the target's, and two", b"GET http://bPATH HTTP/1.1\r\nHost: a\r\nHost: c\r\n\r\n", Declined),
         ("none in HTTP/1.0", b"GET PATH HTTP/1.0\r\n\r\n", PassedLast(&["GET PATH "])),
     ])
     .await;
@@ -532,7 +547,7 @@ impl Scene {
             is_answered && requests.eq(reference.whole.iter().cloned())
         };
         let is_right = match expected {
-            Refused => is_refused,
+            Refused | Declined => is_refused,
             Passed(requests) | PassedLast(requests) => is_passed(requests),
             RefusedOrPassed(requests) => is_refused || is_passed(requests),
         };
@@ -596,6 +611,7 @@ async fn http2_has_no_framing_but_its_own() {
         ("two that differ", h2!("POST", "content-length": "5", "content-length": "6"), Some("hello"), Refused),
         ("two, the second longer", h2!("POST", "content-length": "5", "content-length": "500"), Some("hello"), Refused),
         ("two, the first longer", h2!("POST", "content-length": "500", "content-length": "5"), Some("hello"), Refused),
+        ("two that are equal", h2!("POST", "content-length": "5", "content-length": "5"), Some("hello"), HELLO_OR_NOT),
         ("two for nothing", h2!("POST", "content-length": "0", "content-length": "30"), None, Refused),
         ("two for nothing in a GET", h2!("GET", "content-length": "0", "content-length": "30"), None, Refused),
         ("two in one", h2!("POST", "content-length": "5, 6"), Some("hello"), Refused),
@@ -643,6 +659,7 @@ async fn http2_has_no_lines() {
         ("an authority with a user", &[(":method", "GET"), (":scheme", "http"), (":authority", "user@a"), (":path", "PATH")], None, GET_OR_NOT),
         ("another host than the authority", h2!("GET", "host": "b"), None, GET_OR_NOT),
         ("a host for an authority", &[(":method", "GET"), (":scheme", "http"), (":path", "PATH"), ("host", "a")], None, GET),
+        ("two hosts for an authority", &[(":method", "GET"), (":scheme", "http"), (":path", "PATH"), ("host", "a"), ("host", "b")], None, Refused),
         ("no host", &[(":method", "GET"), (":scheme", "http"), (":path", "PATH")], None, GET_OR_NOT),
         ("a scheme with a line", &[(":method", "GET"), (":scheme", "http\r\nx: y"), (":authority", "a"), (":path", "PATH")], None, GET_OR_NOT),
         ("CONNECT", &[(":method", "CONNECT"), (":authority", "a")], None, Refused),
