@@ -28,9 +28,9 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let mut ending: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|option| option.trim().parse().ok())
+        // Bytes, since one option that is no ASCII must not hide the others.
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok())
         .collect();
     if headers.contains_key(TRANSFER_ENCODING) {
         // It overrides this one, which must not go on (RFC 9112 §6.3).
@@ -132,6 +132,16 @@ mod tests {
         ]);
         headers.append("connection", HeaderValue::from_static("x-other-hop"));
         headers.append("x-other-hop", HeaderValue::from_static("1"));
+        strip_hop_by_hop(&mut headers);
+        let left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(left, ["x-kept"]);
+    }
+
+    #[test]
+    fn an_option_ends_here_whatever_stands_beside_it() {
+        let mut headers = headers(&[("x-secret-hop", "1"), ("x-kept", "1")]);
+        let options = HeaderValue::from_bytes(b"\xe9, X-Secret-Hop").expect("a value");
+        headers.insert(CONNECTION, options);
         strip_hop_by_hop(&mut headers);
         let left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         assert_eq!(left, ["x-kept"]);
