@@ -16,6 +16,10 @@ test:
 test-kafka:
     scripts/test-with-kafka.sh
 
+# What reads foreign bytes, fuzzed: each target for so many seconds
+fuzz seconds="60":
+    scripts/fuzz.sh {{ seconds }}
+
 # A real Apache Kafka on 127.0.0.1:9192 until Ctrl-C; needs java and mvn
 kafka:
     scripts/kafka.sh run
