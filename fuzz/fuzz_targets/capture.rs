@@ -92,7 +92,8 @@ impl Model<'_> {
             }
             Ok(Ended::Over(Err(_))) => assert!(is_over && is_error),
             // A slot that is dropped says the same.
-            Ok(Ended::ClientGone) | Err(_) => assert!(!is_over),
+            Ok(Ended::ClientGone) => assert!(!is_over),
+            Err(lost) => panic!("{lost}"),
         }
     }
 

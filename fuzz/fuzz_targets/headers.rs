@@ -6,7 +6,8 @@
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
+    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TE,
+    TRANSFER_ENCODING,
 };
 use http::{Request, Uri, Version};
 use libfuzzer_sys::fuzz_target;
@@ -41,6 +42,7 @@ fuzz_target!(|data: &[u8]| {
     strip_hop_by_hop(&mut left);
     assert_eq!(lines(&left), expected, "a second time");
 
+    let wants_trailers = headers.get(TE).is_some_and(|value| value == "trailers");
     let mut request = Request::new(());
     *request.version_mut() = version;
     *request.uri_mut() = uri.clone();
@@ -48,6 +50,7 @@ fuzz_target!(|data: &[u8]| {
     let (mut head, ()) = request.into_parts();
     make_end_to_end(&mut head);
     let expected = with_cookies(version, with_host(&uri, expected));
+    let expected = with_length_and_trailers(version, wants_trailers, expected);
     assert_eq!(lines(&head.headers), expected);
     assert_eq!(head.uri, uri);
     make_end_to_end(&mut head);
@@ -100,6 +103,22 @@ fn with_cookies(version: Version, lines: Lines) -> Lines {
     }
     let cookie = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])).expect("crumbs of a cookie");
     with_one(COOKIE, &cookie, lines)
+}
+
+/// With one length, and at the end a wish for trailers.
+fn with_length_and_trailers(version: Version, wants_trailers: bool, lines: Lines) -> Lines {
+    if version != Version::HTTP_2 {
+        return lines;
+    }
+    let length = lines.iter().find(|(name, _)| name == CONTENT_LENGTH);
+    let mut lines = match length.cloned() {
+        Some((name, value)) => with_one(name, &value, lines),
+        None => lines,
+    };
+    if wants_trailers {
+        lines.push((TE, HeaderValue::from_static("trailers")));
+    }
+    lines
 }
 
 /// With one header of this name, where the first was, or at the end.

@@ -18,7 +18,7 @@ use miffy::capture::{
 use miffy::compare::{Bodies, Differences, Hashed, Head, compare};
 use miffy::config::{BaseUrl, Route};
 use miffy::experiment::Experiment;
-use miffy::outcome::{Cause, Failure, Outcome};
+use miffy::outcome::{Cause, Failure, Outcome, Stage};
 use miffy::record::Record;
 use miffy_fuzz::body::{End, Pieces, block_on};
 use miffy_fuzz::tree::Tree;
@@ -56,7 +56,10 @@ fuzz_target!(|data: &[u8]| {
     let side = |at: usize, status| -> Side {
         if flag(2) & (1 << at) == 0 {
             return Err(Failed {
-                failure: Failure::BODY,
+                failure: Failure {
+                    stage: Stage::Body,
+                    cause: Cause::Body,
+                },
                 elapsed: Duration::MAX,
             });
         }
@@ -110,6 +113,7 @@ fn experiment(path: &str) -> Experiment {
         key: None,
         reference: base.clone(),
         candidate: base,
+        max_in_flight: None,
     };
     Experiment::new(0, &route)
 }

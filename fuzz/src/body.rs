@@ -19,6 +19,18 @@ pub enum End {
     Error,
 }
 
+/// The error that it ends with.
+#[derive(Debug)]
+pub struct Broken;
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an error")
+    }
+}
+
+impl std::error::Error for Broken {}
+
 /// A body in pieces.
 #[derive(Debug)]
 pub struct Pieces {
@@ -64,7 +76,7 @@ impl Pieces {
 
 impl Body for Pieces {
     type Data = Bytes;
-    type Error = &'static str;
+    type Error = Broken;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
@@ -79,7 +91,7 @@ impl Body for Pieces {
         }
         Poll::Ready(match self.end.take() {
             Some(End::Trailers) => Some(Ok(Frame::trailers(HeaderMap::new()))),
-            Some(End::Error) => Some(Err("an error")),
+            Some(End::Error) => Some(Err(Broken)),
             Some(End::Plain | End::Known) | None => None,
         })
     }

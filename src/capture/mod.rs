@@ -314,3 +314,22 @@ impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Upload<B> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_response_that_nobody_reads_on_was_cut() {
+        let limits = Limits {
+            max_body: 1,
+            budget: Budget::new(1),
+        };
+        let (slot, ended) = reference_slot();
+        let body = Full::new(Bytes::from_static(b"unread"));
+        drop(slot.answered(StatusCode::OK, HeaderMap::new(), body, &limits));
+        assert!(matches!(ended.await, Ok(Ended::ClientGone)));
+    }
+}

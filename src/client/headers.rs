@@ -68,9 +68,6 @@ pub fn make_end_to_end(head: &mut request::Parts) {
     let trailers = HeaderValue::from_static("trailers");
     let wants_trailers = head.version == Version::HTTP_2 && head.headers.get(TE) == Some(&trailers);
     strip_hop_by_hop(&mut head.headers);
-    if wants_trailers {
-        head.headers.insert(TE, trailers);
-    }
     if let Some(authority) = head.uri.authority() {
         let authority = authority.as_str();
         let host = authority
@@ -86,6 +83,9 @@ pub fn make_end_to_end(head: &mut request::Parts) {
         if let Some(length) = head.headers.get(CONTENT_LENGTH).cloned() {
             head.headers.insert(CONTENT_LENGTH, length);
         }
+    }
+    if wants_trailers {
+        head.headers.insert(TE, trailers);
     }
 }
 
