@@ -10,6 +10,7 @@ mod clients;
 mod compat;
 mod configuration;
 mod delivery;
+mod documents;
 mod encryption;
 mod faults;
 mod management;
