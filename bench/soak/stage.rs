@@ -1,0 +1,475 @@
+//! A miffy between a reference and the candidates of some cases, and what each case asks of it.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::disturbance::Means;
+use crate::fault::{Fault, Faulty};
+use crate::load::{Clients, Round, Tally};
+use crate::metrics::{Metrics, Outcomes, get};
+use crate::options::{Case, Options};
+use crate::process::{Miffy, Usage};
+use crate::report::Row;
+use crate::sampler::Sampler;
+use crate::service::{Manner, Service};
+
+/// Exchanges that miffy may mirror at a time, and bytes that it may hold of them.
+const MAX_IN_FLIGHT: u64 = 256;
+const MAX_CAPTURED_MIB: u64 = 64;
+
+/// Sockets that miffy has beside those of clients, reference and candidates: listeners, Kafka, scrapes, and
+/// connections that were begun when another became free.
+const OTHER_SOCKETS: usize = 16;
+
+/// Sockets that librdkafka may have opened since it first reached the broker.
+const KAFKA_SOCKETS: usize = 2;
+
+/// Threads: workers, name look-ups, comparisons, librdkafka, the log.
+const MAX_THREADS: usize = 32;
+
+/// How long it may take until nothing runs any more, from the last answer: the candidate's limit, and some.
+const QUIET: Duration = Duration::from_secs(6);
+
+/// How long until every record has been delivered.
+const DELIVERED: Duration = Duration::from_mins(1);
+
+/// How long until the sockets are what they were: connections are closed after 30 s without use, which is
+/// looked at every 30 s.
+const IDLE: Duration = Duration::from_secs(70);
+
+/// How often is looked whether it is so.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What miffy may take to end: its `shutdown_timeout`, and some.
+const STOP: Duration = Duration::from_secs(15);
+
+/// What cases have in common that share a miffy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The candidate is at fault.
+    Candidates,
+    /// A client is.
+    Clients,
+    /// There is no broker.
+    KafkaAway,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 3] = [Self::Candidates, Self::Clients, Self::KafkaAway];
+
+    pub(crate) fn of(case: Case) -> Self {
+        match case {
+            Case::Healthy | Case::Different | Case::Faulty(_) => Self::Candidates,
+            Case::Client(_) => Self::Clients,
+            Case::KafkaAway => Self::KafkaAway,
+        }
+    }
+
+    /// The memory that miffy may have at any time. It has 15 to 25 MiB from the start. On top come buffers of
+    /// connections, up to 0.4 MiB each while a candidate sends headers without an end, and records that
+    /// wait: for Kafka they are bounded twice, by 64 MiB in miffy's queue and by as much in librdkafka's.
+    fn max_memory_mib(self) -> usize {
+        match self {
+            Self::Candidates => 256,
+            Self::Clients => 150,
+            Self::KafkaAway => 384,
+        }
+    }
+
+    /// What may stay with the allocator after a case, compared with the first one's end.
+    fn max_kept_mib(self) -> usize {
+        match self {
+            Self::Candidates | Self::Clients => 64,
+            // They wait still.
+            Self::KafkaAway => self.max_memory_mib(),
+        }
+    }
+
+    /// How long a candidate may take. Large downloads are mirrored to their end.
+    fn candidate_limit(self) -> &'static str {
+        match self {
+            Self::Candidates | Self::KafkaAway => "1s",
+            Self::Clients => "2m",
+        }
+    }
+}
+
+/// A candidate of a case.
+enum Candidate {
+    Answering(Service),
+    Failing(Faulty),
+}
+
+impl Candidate {
+    async fn start(case: Case, options: &Options) -> anyhow::Result<Self> {
+        let (shift, download) = match case {
+            Case::Faulty(fault) => return Ok(Self::Failing(Faulty::start(fault).await)),
+            Case::Different | Case::KafkaAway => (1, 0),
+            Case::Client(client) if client.is_mirrored_whole() => (0, options.body_bytes()),
+            Case::Healthy | Case::Client(_) => (0, 0),
+        };
+        let service = Service::start(Manner { shift, download }).await?;
+        Ok(Self::Answering(service))
+    }
+
+    fn url(&self) -> String {
+        match self {
+            Self::Answering(service) => format!("http://{}", service.address),
+            Self::Failing(faulty) => faulty.url.clone(),
+        }
+    }
+}
+
+/// miffy, and everything around it.
+pub(crate) struct Stage<'o> {
+    kind: Kind,
+    options: &'o Options,
+    /// Before everything else goes: whoever watches it would find it gone.
+    sampler: Sampler,
+    miffy: Miffy,
+    /// Before the first case.
+    sockets_at_first: usize,
+    /// After the first case.
+    memory_mib_at_first: Option<usize>,
+    means: Means,
+    reference: Service,
+    _candidates: Vec<Candidate>,
+    _broker: Option<MockCluster<'static, DefaultProducerContext>>,
+    /// Clients and the reference; candidates have a thread of their own, so that one that is busy takes
+    /// its share of the machine, but nobody's turn.
+    live: Runtime,
+    _aside: Runtime,
+}
+
+impl<'o> Stage<'o> {
+    pub(crate) fn start(kind: Kind, cases: &[Case], options: &'o Options) -> anyhow::Result<Self> {
+        let live = Builder::new_multi_thread().enable_all().build()?;
+        let aside = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()?;
+        let reference = live.block_on(Service::start(Manner {
+            shift: 0,
+            download: options.body_bytes(),
+        }))?;
+        let mut candidates = Vec::new();
+        for case in cases {
+            candidates.push(aside.block_on(Candidate::start(*case, options))?);
+        }
+        let broker = (kind != Kind::KafkaAway).then(|| MockCluster::new(1));
+        let broker = broker.transpose()?;
+        let brokers = match &broker {
+            Some(broker) => broker.bootstrap_servers(),
+            None => nobody(&aside)?,
+        };
+        let config = config(kind, reference.address, &brokers, cases, &candidates)?;
+        let preload = candidates.iter().find_map(|candidate| match candidate {
+            Candidate::Failing(faulty) => faulty.preload.clone(),
+            Candidate::Answering(_) => None,
+        });
+        let miffy = Miffy::start(&config, preload.as_deref())?;
+        if broker.is_some() {
+            within("Kafka's being reached", DELIVERED, || {
+                Ok(get(miffy.management, "/readyz")?.contains("reached"))
+            })?;
+        }
+        let means = Means {
+            miffy: miffy.address,
+            body_bytes: options.body_bytes(),
+            slow_heads: options.slow_heads()?,
+        };
+        Ok(Self {
+            kind,
+            options,
+            sampler: Sampler::start(miffy.id, miffy.management),
+            sockets_at_first: Usage::of(miffy.id)?.sockets,
+            memory_mib_at_first: None,
+            miffy,
+            means,
+            reference,
+            _candidates: candidates,
+            _broker: broker,
+            live,
+            _aside: aside,
+        })
+    }
+
+    /// Sends a case's requests, and looks at what they did.
+    pub(crate) fn run(&mut self, case: Case) -> anyhow::Result<Row> {
+        let before = self.metrics()?;
+        self.sampler.take();
+        let (direct, through, others) = self.load(case)?;
+        let quiet = Instant::now();
+        let matched = through.latencies.len() as u64 + through.failed + others;
+        let mut row = Row {
+            name: case.name(),
+            direct,
+            through,
+            peaks: self.sampler.take(),
+            after: Usage::default(),
+            idle_after_s: 0.0,
+            outcomes: Outcomes::new(),
+            broken: Vec::new(),
+        };
+        for problem in self.settle(&before, matched) {
+            row.expect(false, || format!("{problem:#}"));
+        }
+        row.idle_after_s = quiet.elapsed().as_secs_f64();
+        row.after = Usage::of(self.miffy.id)?;
+        let after = self.metrics()?;
+        row.outcomes = since(&before.outcomes(), &after.outcomes());
+        let gateway_errors = after.sum("miffy_gateway_errors_total");
+        let errors = gateway_errors - before.sum("miffy_gateway_errors_total");
+        row.expect(errors == 0, || format!("{errors} answers of 502 or 504"));
+        self.check(case, &mut row);
+        self.memory_mib_at_first
+            .get_or_insert(row.after.memory_mib());
+        Ok(row)
+    }
+
+    /// Ends miffy in order.
+    pub(crate) fn stop(self) -> anyhow::Result<()> {
+        drop(self.sampler);
+        let panics = self.miffy.panics();
+        if !panics.is_empty() {
+            bail!("miffy panicked:\n{}", panics.join("\n"));
+        }
+        self.miffy.stop(STOP)
+    }
+
+    fn metrics(&self) -> anyhow::Result<Metrics> {
+        Metrics::scrape(self.miffy.management)
+    }
+
+    /// Sends requests in rounds, straight and through miffy in turns, beside whatever a client does. Gives
+    /// both tallies, and how many requests that client made.
+    fn load(&self, case: Case) -> anyhow::Result<(Tally, Tally, u64)> {
+        let options = self.options;
+        let requests = match case {
+            Case::Client(_) => options.requests / 5,
+            _ => options.requests,
+        };
+        let stop = CancellationToken::new();
+        let other = self.disturb(case, &stop);
+        let tallies = self.live.block_on(async {
+            let connections = options.connections;
+            let mut straight = Clients::new(self.reference.address, connections);
+            let mut through_miffy = Clients::new(self.miffy.address, connections);
+            let (mut direct, mut through) = (Tally::default(), Tally::default());
+            for turn in 0..options.rounds {
+                let (first, end) = (
+                    requests * turn / options.rounds,
+                    requests * (turn + 1) / options.rounds,
+                );
+                let round = Round {
+                    case: case.name(),
+                    first,
+                    count: end - first,
+                    rate: options.rate,
+                };
+                direct.add(straight.run(round).await?);
+                through.add(through_miffy.run(round).await?);
+            }
+            anyhow::Ok((direct, through))
+        });
+        stop.cancel();
+        let others = match other {
+            Some(other) => self.live.block_on(other)??,
+            None => 0,
+        };
+        let (direct, through) = tallies?;
+        Ok((direct, through, others))
+    }
+
+    fn disturb(
+        &self,
+        case: Case,
+        stop: &CancellationToken,
+    ) -> Option<JoinHandle<anyhow::Result<u64>>> {
+        let Case::Client(disturbance) = case else {
+            return None;
+        };
+        let (means, stop) = (self.means, stop.clone());
+        Some(self.live.spawn(disturbance.run(means, stop)))
+    }
+
+    /// Waits until nothing is left of a case's requests; gives what did not come to its end.
+    fn settle(&self, before: &Metrics, matched: u64) -> Vec<anyhow::Error> {
+        let before = before.outcomes();
+        let is_quiet = || {
+            let metrics = self.metrics()?;
+            let gauges = [
+                "miffy_connections",
+                "miffy_live_in_flight",
+                "miffy_shadow_in_flight",
+                "miffy_captured_bytes",
+            ];
+            let busy = gauges.iter().find(|gauge| metrics.sum(gauge) > 0);
+            if let Some(gauge) = busy {
+                bail!("{gauge} is {}", metrics.sum(gauge));
+            }
+            Ok(true)
+        };
+        let is_accounted_for = || {
+            let outcomes = since(&before, &self.metrics()?.outcomes());
+            let counted: u64 = outcomes.values().sum();
+            if counted != matched {
+                bail!("{counted} outcomes of {matched} requests");
+            }
+            Ok(true)
+        };
+        let is_delivered = || {
+            let metrics = self.metrics()?;
+            let waiting = metrics.sum("miffy_delivery_queue_records")
+                + metrics.sum("miffy_kafka_queue_records");
+            Ok(waiting == 0 || self.kind == Kind::KafkaAway)
+        };
+        let is_idle = || {
+            let sockets = Usage::of(self.miffy.id)?.sockets;
+            if sockets > self.sockets_at_first + KAFKA_SOCKETS {
+                bail!("{sockets} sockets, and {} at first", self.sockets_at_first);
+            }
+            Ok(true)
+        };
+        // Services close connections that they don't need.
+        self.reference.hang_up();
+        let waits = [
+            within("nothing's being in flight", QUIET, is_quiet),
+            within("an outcome for each request", QUIET, is_accounted_for),
+            within("the records' delivery", DELIVERED, is_delivered),
+            within("the sockets' end", IDLE, is_idle),
+        ];
+        waits.into_iter().filter_map(Result::err).collect()
+    }
+
+    /// What has to hold whatever the case is.
+    fn check(&self, case: Case, row: &mut Row) {
+        let both = [
+            ("straight", &row.direct.problems, row.direct.failed),
+            ("through miffy", &row.through.problems, row.through.failed),
+        ];
+        let failures = both.map(|(way, problems, failed)| {
+            (failed > 0).then(|| format!("{failed} failed {way}: {}", problems.join("; ")))
+        });
+        row.broken.extend(failures.into_iter().flatten());
+        let peaks = row.peaks;
+        let more = match case {
+            Case::Client(disturbance) => disturbance.sockets(self.means),
+            _ => 0,
+        };
+        let connections = usize::try_from(self.options.connections * 2 + MAX_IN_FLIGHT);
+        let sockets = connections.unwrap_or(usize::MAX) + more + OTHER_SOCKETS;
+        row.expect(peaks.usage.sockets <= sockets, || {
+            format!("{} sockets, over {sockets}", peaks.usage.sockets)
+        });
+        let memory = self.kind.max_memory_mib();
+        row.expect(peaks.usage.memory_mib() <= memory, || {
+            format!("{} MiB, over {memory}", peaks.usage.memory_mib())
+        });
+        row.expect(peaks.usage.threads <= MAX_THREADS, || {
+            format!("{} threads, over {MAX_THREADS}", peaks.usage.threads)
+        });
+        row.expect(peaks.mirrored <= MAX_IN_FLIGHT, || {
+            format!("{} exchanges at a time", peaks.mirrored)
+        });
+        row.expect(peaks.captured <= MAX_CAPTURED_MIB * 1024 * 1024, || {
+            format!("{} bytes captured", peaks.captured)
+        });
+        row.expect(peaks.samples > 0 && peaks.scrapes_failed == 0, || {
+            format!("it could not be watched: {peaks:?}")
+        });
+        let internal = row.outcomes.get("skipped.internal").copied();
+        row.expect(internal.unwrap_or_default() == 0, || {
+            "miffy itself failed".to_owned()
+        });
+        let kept = self.memory_mib_at_first.unwrap_or(usize::MAX / 2) + self.kind.max_kept_mib();
+        let memory = row.after.memory_mib();
+        row.expect(memory <= kept, || {
+            format!("{memory} MiB afterwards, over {kept}")
+        });
+    }
+}
+
+/// miffy's configuration: an experiment for each case.
+fn config(
+    kind: Kind,
+    reference: SocketAddr,
+    brokers: &str,
+    cases: &[Case],
+    candidates: &[Candidate],
+) -> anyhow::Result<String> {
+    let limit = kind.candidate_limit();
+    let mut config = format!(
+        r#"
+        address = "127.0.0.1"
+        port = 0
+        management_address = "127.0.0.1"
+        management_port = 0
+        logging = "json"
+        shutdown_timeout = "5s"
+        reference = "http://{reference}"
+        shadow.max_in_flight = {MAX_IN_FLIGHT}
+        capture.max_total = "{MAX_CAPTURED_MIB}MiB"
+        timeouts.candidate = {{ connect = "1s", exchange = "{limit}" }}
+        kafka = {{ topic = "soak", "bootstrap.servers" = "{brokers}" }}
+        "#
+    );
+    for (case, candidate) in cases.iter().zip(candidates) {
+        let (name, url) = (case.name(), candidate.url());
+        write!(
+            config,
+            "[[routes]]\nname = \"{name}\"\npath = \"/x/{name}/{{*rest}}\"\nmethods = [\"*\"]\n\
+             candidate = \"{url}\"\n"
+        )?;
+    }
+    Ok(config)
+}
+
+/// An address where nobody listens, for as long as the runtime is there.
+fn nobody(runtime: &Runtime) -> anyhow::Result<String> {
+    let silent = runtime.block_on(Faulty::start(Fault::Refuse));
+    let address = silent.url.strip_prefix("http://").context("a URL")?;
+    let address = address.to_owned();
+    runtime.spawn(async move {
+        let _bound = silent;
+        std::future::pending::<()>().await;
+    });
+    Ok(address)
+}
+
+/// Waits until it is so; what is said in the end if it never is.
+fn within(
+    what: &str,
+    limit: Duration,
+    is_so: impl Fn() -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
+    let give_up = Instant::now() + limit;
+    loop {
+        let answer = is_so();
+        if matches!(answer, Ok(true)) {
+            return Ok(());
+        }
+        if Instant::now() > give_up {
+            let why = answer.err().map(|error| format!(": {error:#}"));
+            bail!("{what} took over {limit:?}{}", why.unwrap_or_default());
+        }
+        sleep(LOOK);
+    }
+}
+
+fn since(before: &Outcomes, after: &Outcomes) -> Outcomes {
+    let grown = |(outcome, count): (&String, &u64)| {
+        let before = before.get(outcome).copied().unwrap_or_default();
+        (outcome.clone(), count - before)
+    };
+    after.iter().map(grown).collect()
+}
