@@ -38,6 +38,13 @@ pub(crate) enum Disturbance {
     SlowHeads,
 }
 
+/// Says when a disturbance has begun, and when it is to end.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Signals {
+    pub(crate) begun: CancellationToken,
+    pub(crate) stop: CancellationToken,
+}
+
 /// What it takes to disturb.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Means {
@@ -68,6 +75,11 @@ impl Disturbance {
         self == Self::Download
     }
 
+    /// Whether it ends by itself.
+    pub(crate) fn has_an_end(self) -> bool {
+        matches!(self, Self::Download | Self::Upload)
+    }
+
     /// The sockets that it costs miffy.
     pub(crate) fn sockets(self, means: Means) -> usize {
         match self {
@@ -79,12 +91,20 @@ impl Disturbance {
 
     /// Disturbs, until it is stopped if it has no end of its own. Gives the number of requests that miffy
     /// has to account for.
-    pub(crate) async fn run(self, means: Means, stop: CancellationToken) -> anyhow::Result<u64> {
+    pub(crate) async fn run(self, means: Means, signals: Signals) -> anyhow::Result<u64> {
+        // Whatever goes wrong, nobody is to wait for its begin.
+        let _begun = signals.begun.clone().drop_guard();
         match self {
-            Self::Download => download(means).await,
-            Self::Upload => upload(means).await,
-            Self::SlowReaders => all(SLOW_READERS, means, stop, read_slowly).await,
-            Self::SlowHeads => all(means.slow_heads, means, stop, send_a_head_slowly).await,
+            Self::Download => {
+                signals.begun.cancel();
+                download(means).await
+            }
+            Self::Upload => {
+                signals.begun.cancel();
+                upload(means).await
+            }
+            Self::SlowReaders => all(SLOW_READERS, means, signals, read_slowly).await,
+            Self::SlowHeads => all(means.slow_heads, means, signals, send_a_head_slowly).await,
         }
     }
 }
@@ -136,7 +156,7 @@ async fn upload(means: Means) -> anyhow::Result<u64> {
 async fn all<F>(
     count: usize,
     means: Means,
-    stop: CancellationToken,
+    signals: Signals,
     client: impl Fn(TcpStream, Means, CancellationToken) -> F,
 ) -> anyhow::Result<u64>
 where
@@ -144,8 +164,10 @@ where
 {
     let mut clients = JoinSet::new();
     for _ in 0..count {
-        clients.spawn(client(connect(means).await?, means, stop.clone()));
+        let stop = signals.stop.clone();
+        clients.spawn(client(connect(means).await?, means, stop));
     }
+    signals.begun.cancel();
     let mut requests = 0;
     while let Some(ended) = clients.join_next().await {
         requests += ended??;

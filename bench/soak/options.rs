@@ -28,8 +28,8 @@ const USUAL: [Fault; 14] = [
 #[derive(Debug, Clone, Parser)]
 #[command(name = "soak")]
 pub(crate) struct Options {
-    /// Live requests through miffy for each fault of the candidate, and as many straight to the
-    /// reference; a fifth of it where a client is what is at fault
+    /// Live requests through miffy for each fault of a candidate, and a quarter of it straight to the
+    /// reference; where a client is at fault, a fifth of it, or more while that one is not done
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(100..))]
     pub(crate) requests: u64,
     /// The rows, separated by commas: names, or "all" [default: one of each kind]
@@ -39,7 +39,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=4096))]
     pub(crate) connections: u64,
     /// Requests a second
-    #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 3000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) rate: u64,
     /// Rounds that the requests are sent in, straight and through miffy in turns
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
@@ -50,6 +50,10 @@ pub(crate) struct Options {
     /// Connections of clients that never finish a request's head
     #[arg(long, default_value_t = 2000)]
     pub(crate) slow_heads: usize,
+    /// The most that miffy may add to the 99th percentile, in milliseconds [default: no limit, since it
+    /// depends on the machine, and on what else it does]
+    #[arg(long)]
+    pub(crate) max_added_p99: Option<f64>,
     /// What cargo passes to every benchmark
     #[arg(long, hide = true)]
     bench: bool,

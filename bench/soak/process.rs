@@ -57,6 +57,7 @@ impl Miffy {
         let mut command = Command::new(env!("CARGO_BIN_EXE_miffy"));
         command
             .env_clear()
+            .envs(std::env::vars().filter(|(name, _)| name.starts_with("MALLOC_")))
             .env("RUST_LOG", "info,miffy::access=off")
             .current_dir(&directory)
             .stdin(Stdio::null())

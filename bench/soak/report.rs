@@ -36,6 +36,11 @@ impl Row {
         }
     }
 
+    /// What miffy added to the 99th percentile, in milliseconds.
+    pub(crate) fn added_p99(&mut self) -> f64 {
+        self.through.quantile(0.99) - self.direct.quantile(0.99)
+    }
+
     /// The line of the table.
     pub(crate) fn line(&mut self) -> String {
         let live = self.through.latencies.len() as u64 + self.through.failed;

@@ -10,9 +10,8 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
-use crate::disturbance::Means;
+use crate::disturbance::{Means, Signals};
 use crate::fault::{Fault, Faulty};
 use crate::load::{Clients, Round, Tally};
 use crate::metrics::{Metrics, Outcomes, get};
@@ -25,6 +24,11 @@ use crate::service::{Manner, Service};
 /// Exchanges that miffy may mirror at a time, and bytes that it may hold of them.
 const MAX_IN_FLIGHT: u64 = 256;
 const MAX_CAPTURED_MIB: u64 = 64;
+
+/// One in so many requests of a case goes straight to the reference; one in so many is sent at all where a
+/// client is at fault.
+const DIRECT_SHARE: u64 = 4;
+const CLIENT_SHARE: u64 = 5;
 
 /// Sockets that miffy has beside those of clients, reference and candidates: listeners, Kafka, scrapes, and
 /// connections that were begun when another became free.
@@ -142,7 +146,7 @@ pub(crate) struct Stage<'o> {
     memory_mib_at_first: Option<usize>,
     means: Means,
     reference: Service,
-    _candidates: Vec<Candidate>,
+    candidates: Vec<Candidate>,
     _broker: Option<MockCluster<'static, DefaultProducerContext>>,
     /// Clients and the reference; candidates have a thread of their own, so that one that is busy takes
     /// its share of the machine, but nobody's turn.
@@ -196,7 +200,7 @@ impl<'o> Stage<'o> {
             miffy,
             means,
             reference,
-            _candidates: candidates,
+            candidates,
             _broker: broker,
             live,
             _aside: aside,
@@ -220,7 +224,7 @@ impl<'o> Stage<'o> {
             outcomes: Outcomes::new(),
             broken: Vec::new(),
         };
-        for problem in self.settle(&before, matched) {
+        for problem in self.settle(case, &before, matched) {
             row.expect(false, || format!("{problem:#}"));
         }
         row.idle_after_s = quiet.elapsed().as_secs_f64();
@@ -231,6 +235,10 @@ impl<'o> Stage<'o> {
         let errors = gateway_errors - before.sum("miffy_gateway_errors_total");
         row.expect(errors == 0, || format!("{errors} answers of 502 or 504"));
         self.check(case, &mut row);
+        if let Some(most) = self.options.max_added_p99 {
+            let added = row.added_p99();
+            row.expect(added <= most, || format!("it added {added:.2} ms"));
+        }
         self.memory_mib_at_first
             .get_or_insert(row.after.memory_mib());
         Ok(row)
@@ -250,38 +258,20 @@ impl<'o> Stage<'o> {
         Metrics::scrape(self.miffy.management)
     }
 
-    /// Sends requests in rounds, straight and through miffy in turns, beside whatever a client does. Gives
-    /// both tallies, and how many requests that client made.
+    /// Sends a case's requests beside whatever a client does. Gives both tallies, and how many requests that
+    /// client made.
     fn load(&self, case: Case) -> anyhow::Result<(Tally, Tally, u64)> {
-        let options = self.options;
-        let requests = match case {
-            Case::Client(_) => options.requests / 5,
-            _ => options.requests,
-        };
-        let stop = CancellationToken::new();
-        let other = self.disturb(case, &stop);
+        let signals = Signals::default();
+        let other = self.disturb(case, &signals);
         let tallies = self.live.block_on(async {
-            let connections = options.connections;
-            let mut straight = Clients::new(self.reference.address, connections);
-            let mut through_miffy = Clients::new(self.miffy.address, connections);
-            let (mut direct, mut through) = (Tally::default(), Tally::default());
-            for turn in 0..options.rounds {
-                let (first, end) = (
-                    requests * turn / options.rounds,
-                    requests * (turn + 1) / options.rounds,
-                );
-                let round = Round {
-                    case: case.name(),
-                    first,
-                    count: end - first,
-                    rate: options.rate,
-                };
-                direct.add(straight.run(round).await?);
-                through.add(through_miffy.run(round).await?);
+            if other.is_some() {
+                signals.begun.cancelled().await;
             }
-            anyhow::Ok((direct, through))
+            let has_an_end = matches!(case, Case::Client(client) if client.has_an_end());
+            let goes_on = || has_an_end && other.as_ref().is_some_and(|other| !other.is_finished());
+            self.rounds(case, goes_on).await
         });
-        stop.cancel();
+        signals.stop.cancel();
         let others = match other {
             Some(other) => self.live.block_on(other)??,
             None => 0,
@@ -290,20 +280,49 @@ impl<'o> Stage<'o> {
         Ok((direct, through, others))
     }
 
-    fn disturb(
+    /// Sends requests in rounds, straight and through miffy in turns: as many as were asked for, and more as
+    /// long as something else goes on.
+    async fn rounds(
         &self,
         case: Case,
-        stop: &CancellationToken,
-    ) -> Option<JoinHandle<anyhow::Result<u64>>> {
+        goes_on: impl Fn() -> bool,
+    ) -> anyhow::Result<(Tally, Tally)> {
+        let options = self.options;
+        let requests = match case {
+            Case::Client(_) => options.requests / CLIENT_SHARE,
+            _ => options.requests,
+        };
+        let mut straight = Clients::new(self.reference.address, options.connections);
+        let mut through_miffy = Clients::new(self.miffy.address, options.connections);
+        let (mut direct, mut through) = (Tally::default(), Tally::default());
+        let mut round = Round {
+            case: case.name(),
+            first: 0,
+            count: requests.div_ceil(options.rounds),
+            rate: options.rate,
+        };
+        while round.first < requests || goes_on() {
+            let fewer = Round {
+                count: round.count.div_ceil(DIRECT_SHARE),
+                ..round
+            };
+            direct.add(straight.run(fewer).await?);
+            through.add(through_miffy.run(round).await?);
+            round.first += round.count;
+        }
+        Ok((direct, through))
+    }
+
+    fn disturb(&self, case: Case, signals: &Signals) -> Option<JoinHandle<anyhow::Result<u64>>> {
         let Case::Client(disturbance) = case else {
             return None;
         };
-        let (means, stop) = (self.means, stop.clone());
-        Some(self.live.spawn(disturbance.run(means, stop)))
+        let disturbing = disturbance.run(self.means, signals.clone());
+        Some(self.live.spawn(disturbing))
     }
 
     /// Waits until nothing is left of a case's requests; gives what did not come to its end.
-    fn settle(&self, before: &Metrics, matched: u64) -> Vec<anyhow::Error> {
+    fn settle(&self, case: Case, before: &Metrics, matched: u64) -> Vec<anyhow::Error> {
         let before = before.outcomes();
         let is_quiet = || {
             let metrics = self.metrics()?;
@@ -340,15 +359,30 @@ impl<'o> Stage<'o> {
             }
             Ok(true)
         };
-        // Services close connections that they don't need.
-        self.reference.hang_up();
         let waits = [
             within("nothing's being in flight", QUIET, is_quiet),
             within("an outcome for each request", QUIET, is_accounted_for),
             within("the records' delivery", DELIVERED, is_delivered),
-            within("the sockets' end", IDLE, is_idle),
+            {
+                self.hang_up(case);
+                within("the sockets' end", IDLE, is_idle)
+            },
         ];
         waits.into_iter().filter_map(Result::err).collect()
+    }
+
+    /// Has services close idle connections, so that not every case has to wait until miffy does; but once it
+    /// has to.
+    fn hang_up(&self, case: Case) {
+        if case == Case::Healthy {
+            return;
+        }
+        self.reference.hang_up();
+        for candidate in &self.candidates {
+            if let Candidate::Answering(service) = candidate {
+                service.hang_up();
+            }
+        }
     }
 
     /// What has to hold whatever the case is.
