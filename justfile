@@ -34,6 +34,10 @@ lint:
 ci:
     .ci/run
 
+# The live path beside every fault of candidates, clients and Kafka, with 100,000 requests each
+soak *arguments:
+    cargo bench --bench soak -- {{arguments}}
+
 # wrk against the reference alone, miffy passing through, and miffy mirroring equal and different pairs
 bench:
     bench/run.sh
