@@ -94,7 +94,7 @@ fn run(options: &Options) -> anyhow::Result<usize> {
 /// Runs cases one after the other with the same miffy.
 fn run_together(kind: Kind, cases: &[Case], options: &Options) -> anyhow::Result<usize> {
     let mut broken = 0;
-    let mut stage = Stage::start(kind, cases, options)?;
+    let stage = Stage::start(kind, cases, options)?;
     for case in cases {
         let mut row = stage.run(*case)?;
         println!("{}", row.line());

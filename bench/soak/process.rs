@@ -57,7 +57,7 @@ impl Miffy {
         let mut command = Command::new(env!("CARGO_BIN_EXE_miffy"));
         command
             .env_clear()
-            .envs(std::env::vars().filter(|(name, _)| name.starts_with("MALLOC_")))
+            .envs(std::env::vars().filter(|(name, _)| is_tuning(name)))
             .env("RUST_LOG", "info,miffy::access=off")
             .current_dir(&directory)
             .stdin(Stdio::null())
@@ -118,6 +118,11 @@ impl Drop for Miffy {
         end(&mut lock(&self.child));
         lock(&STARTED).retain(|child| !Arc::ptr_eq(child, &self.child));
     }
+}
+
+/// Whether a variable tunes the allocator or the runtime, which may be tried out.
+fn is_tuning(variable: &str) -> bool {
+    variable.starts_with("MALLOC_") || variable == "TOKIO_WORKER_THREADS"
 }
 
 /// Reads a log of JSON to its end; gives the event that says where miffy listens.

@@ -135,9 +135,7 @@ pub(crate) struct Stage<'o> {
     sampler: Sampler,
     miffy: Miffy,
     /// Before the first case.
-    sockets_at_first: usize,
-    /// After the first case.
-    memory_mib_at_first: Option<usize>,
+    at_first: Usage,
     means: Means,
     reference: Service,
     candidates: Vec<Candidate>,
@@ -189,8 +187,7 @@ impl<'o> Stage<'o> {
             kind,
             options,
             sampler: Sampler::start(miffy.id, miffy.management),
-            sockets_at_first: Usage::of(miffy.id)?.sockets,
-            memory_mib_at_first: None,
+            at_first: Usage::of(miffy.id)?,
             miffy,
             means,
             reference,
@@ -202,7 +199,7 @@ impl<'o> Stage<'o> {
     }
 
     /// Sends a case's requests, and looks at what they did.
-    pub(crate) fn run(&mut self, case: Case) -> anyhow::Result<Row> {
+    pub(crate) fn run(&self, case: Case) -> anyhow::Result<Row> {
         let before = self.metrics()?;
         let memory_before_mib = Usage::of(self.miffy.id)?.memory_mib();
         self.sampler.take();
@@ -234,8 +231,6 @@ impl<'o> Stage<'o> {
             let added = row.added_p99();
             row.expect(added <= most, || format!("it added {added:.2} ms"));
         }
-        self.memory_mib_at_first
-            .get_or_insert(row.after.memory_mib());
         Ok(row)
     }
 
@@ -349,8 +344,9 @@ impl<'o> Stage<'o> {
         };
         let is_idle = || {
             let sockets = Usage::of(self.miffy.id)?.sockets;
-            if sockets > self.sockets_at_first + KAFKA_SOCKETS {
-                bail!("{sockets} sockets, and {} at first", self.sockets_at_first);
+            let at_first = self.at_first.sockets;
+            if sockets > at_first + KAFKA_SOCKETS {
+                bail!("{sockets} sockets, and {at_first} at first");
             }
             Ok(true)
         };
@@ -422,13 +418,11 @@ impl<'o> Stage<'o> {
             "miffy itself failed".to_owned()
         });
         let memory = row.after.memory_mib();
-        let first = self.memory_mib_at_first.unwrap_or(memory);
+        let first = self.at_first.memory_mib();
         // What a case before has left behind is that one's affair, and records that wait are not left over.
         let kept = (first + self.options.kept_mib).max(memory_before_mib + PAGES_MIB);
         row.expect(memory <= kept || self.kind == Kind::KafkaAway, || {
-            format!(
-                "{memory} MiB afterwards, {memory_before_mib} before, {first} after the first case"
-            )
+            format!("{memory} MiB afterwards, {memory_before_mib} before, {first} at first")
         });
     }
 }
