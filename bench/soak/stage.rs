@@ -37,8 +37,8 @@ const OTHER_SOCKETS: usize = 16;
 /// Sockets that librdkafka may have opened since it first reached the broker.
 const KAFKA_SOCKETS: usize = 2;
 
-/// Threads: workers, name look-ups, comparisons, librdkafka, the log.
-const MAX_THREADS: usize = 32;
+/// Threads: workers, name look-ups (32, blocked while names are slow), comparisons, librdkafka, the log.
+const MAX_THREADS: usize = 48;
 
 /// What memory changes by itself, in MiB.
 const PAGES_MIB: usize = 8;
