@@ -11,8 +11,8 @@
 //! - No more than `max_in_flight` exchanges have a permit at a time, and each gives it back: the candidate
 //!   has its timeout, and waiting for the reference has its own. Without one, an exchange only waits for
 //!   its client's upload, and holds what is captured of it.
-//! - All of it happens on threads of its own, nicer than those of the live path, and comparing large bodies
-//!   on few of them.
+//! - All of it happens on threads of its own, and comparing large bodies on others, half as many as there are
+//!   cores.
 //!
 //! # Layout
 //!
@@ -58,15 +58,10 @@ use crate::telemetry::metrics::{BREAKER_OPEN, EXCHANGE, of_role};
 use breaker::{Breaker, Pass};
 use candidate::{CandidateMetrics, CandidateSide};
 use judge::{Bounds, Pair, Publication, Verdict};
+use threads::half_as_many_as_cores;
 
 /// Bytes of bodies from which on a pair is compared on a thread for such work.
 const LARGE: u64 = 64 * 1024;
-
-/// How many of them may be compared at a time: half of the cores are left to the live path.
-fn large_comparisons() -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-    (cores / 2).max(1)
-}
 
 /// Is told how each matched request ended. It is called on the shadow's tasks, and for skipped requests
 /// on the live path's, and must not block.
@@ -167,7 +162,7 @@ impl Shadow {
             permits: Arc::new(Semaphore::new(parts.max_in_flight)),
             max_in_flight: parts.max_in_flight,
             max_wait: parts.max_wait,
-            comparisons: Semaphore::new(large_comparisons()),
+            comparisons: Semaphore::new(half_as_many_as_cores()),
             bounds: Bounds {
                 max_differences: parts.max_differences,
                 max_message: parts.max_message,
