@@ -2,7 +2,8 @@
 //!
 //! The client asked whether its body is wanted, and the backend is to answer that: nothing of the body is
 //! read until the backend says 100, or has stayed silent for so long that it is taken not to know the
-//! question. A final answer before means that the body stays where it is.
+//! question. A final answer before means that the body stays where it is until the answer is over. What
+//! the client sends then after all is passed on, as it would have been without miffy.
 
 use std::pin::Pin;
 use std::sync::Mutex;
@@ -18,6 +19,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 
 use super::Replay;
+use super::timed::Held;
 
 /// How long a backend may think about it. Clients wait about as long before they send all the same.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -30,20 +32,28 @@ pub(super) struct Expected<B> {
 }
 
 #[derive(Debug)]
-struct Wait {
-    asked_for: oneshot::Receiver<()>,
-    patience: Pin<Box<Sleep>>,
+enum Wait {
+    /// For the question's answer.
+    Asked {
+        asked_for: oneshot::Receiver<()>,
+        patience: Pin<Box<Sleep>>,
+        over: oneshot::Receiver<()>,
+    },
+    /// The final answer came instead; for its end.
+    Answered(oneshot::Receiver<()>),
 }
 
-/// Lets a request's body wait, if the client asked whether it is wanted.
-pub(super) fn expecting<B: Body>(mut request: Request<B>) -> Request<Expected<B>> {
+/// Lets a request's body wait, if the client asked whether it is wanted. Also gives what the answer's body
+/// is to hold, so that its end is known.
+pub(super) fn expecting<B: Body>(mut request: Request<B>) -> (Request<Expected<B>>, Option<Held>) {
     let waits = request.version() == Version::HTTP_11
         && !request.body().is_end_stream()
         && request
             .headers()
             .get(EXPECT)
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    let wait = waits.then(|| {
+    let waiting = waits.then(|| {
+        let (answer, over) = oneshot::channel::<()>();
         let (sender, asked_for) = oneshot::channel();
         let sender = Mutex::new(Some(sender));
         on_informational(&mut request, move |response| {
@@ -55,21 +65,38 @@ pub(super) fn expecting<B: Body>(mut request: Request<B>) -> Request<Expected<B>
                 let _too_late = sender.send(());
             }
         });
-        Wait {
+        let wait = Wait::Asked {
             asked_for,
             patience: Box::pin(sleep(PATIENCE)),
-        }
+            over,
+        };
+        (wait, Held::new(answer))
     });
-    request.map(|inner| Expected { inner, wait })
+    let (wait, answer) = waiting.unzip();
+    (request.map(|inner| Expected { inner, wait }), answer)
 }
 
 impl Wait {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match Pin::new(&mut self.asked_for).poll(cx) {
-            Poll::Ready(Ok(())) => Poll::Ready(()),
-            // The sender was dropped unused: the final answer is there, and the body is not wanted.
-            Poll::Ready(Err(_)) => Poll::Pending,
-            Poll::Pending => self.patience.as_mut().poll(cx),
+        if let Self::Asked {
+            asked_for,
+            patience,
+            over,
+        } = self
+        {
+            match Pin::new(asked_for).poll(cx) {
+                Poll::Ready(Ok(())) => return Poll::Ready(()),
+                // The sender was dropped unused: the final answer is there, and the body is not wanted.
+                Poll::Ready(Err(_)) => {
+                    let (_, never) = oneshot::channel();
+                    *self = Self::Answered(std::mem::replace(over, never));
+                }
+                Poll::Pending => return patience.as_mut().poll(cx),
+            }
+        }
+        match self {
+            Self::Answered(over) => Pin::new(over).poll(cx).map(drop),
+            Self::Asked { .. } => Poll::Pending,
         }
     }
 }

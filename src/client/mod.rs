@@ -157,7 +157,7 @@ where
             return Err(Error::protocol(problem));
         }
         let end = exchange.map(|limit| started + limit);
-        Ok(response.map(|body| Timed::new(body, end)))
+        Ok(Timed::response(response, end))
     }
 
     async fn ask(&self, base: &BaseUrl, request: Request<B>) -> Result<Response<Incoming>, Error> {
@@ -181,13 +181,16 @@ where
             let chunked = HeaderValue::from_static("chunked");
             request.headers_mut().insert(TRANSFER_ENCODING, chunked);
         }
-        let mut request = expecting(request);
+        let (mut request, held) = expecting(request);
         let mut retries = MAX_RETRIES;
         loop {
             let next = (retries > 0).then(|| again(&request)).flatten();
             let error = match self.http1.request(request).await {
-                Ok(answer) => {
+                Ok(mut answer) => {
                     Used::mark(answer.extensions());
+                    if let Some(held) = held {
+                        answer.extensions_mut().insert(held);
+                    }
                     return Ok(answer);
                 }
                 Err(error) if error.is_connect() => return Err(Error::connecting(&error)),
@@ -243,7 +246,7 @@ where
     B::Error: Into<BoxError>,
 {
     make_http2(&mut request);
-    let mut request = expecting(request);
+    let (mut request, _answer) = expecting(request);
     let mut retries = MAX_RETRIES;
     loop {
         let replayed = replay(&request);

@@ -1,9 +1,12 @@
 //! A response's body with a limit of time.
 
+use std::any::Any;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -13,6 +16,19 @@ use tokio::time::{Instant, Sleep, sleep_until};
 pub struct Timed {
     inner: Incoming,
     deadline: Option<Pin<Box<Sleep>>>,
+    _held: Option<Held>,
+}
+
+/// What a response's body holds until it is dropped. Found among the response's extensions.
+#[derive(Debug, Clone)]
+pub(super) struct Held(
+    #[expect(dead_code, reason = "it is only to be dropped")] Arc<dyn Any + Send + Sync>,
+);
+
+impl Held {
+    pub(super) fn new(held: impl Any + Send + Sync) -> Self {
+        Self(Arc::new(held))
+    }
 }
 
 /// Why a response's body did not come to its end.
@@ -27,9 +43,16 @@ pub enum BodyError {
 }
 
 impl Timed {
-    pub(super) fn new(inner: Incoming, deadline: Option<Instant>) -> Self {
-        let deadline = deadline.map(|deadline| Box::pin(sleep_until(deadline)));
-        Self { inner, deadline }
+    pub(super) fn response(
+        mut response: Response<Incoming>,
+        deadline: Option<Instant>,
+    ) -> Response<Self> {
+        let held = response.extensions_mut().remove();
+        response.map(|inner| Self {
+            inner,
+            deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline))),
+            _held: held,
+        })
     }
 
     fn is_late(&mut self, cx: &mut Context<'_>) -> bool {

@@ -334,6 +334,14 @@ impl Inner {
                     Skip::RequestUnread
                 });
             }
+            Err(Skip::ClientGone) => {
+                // A client that had its answer before may well keep its body, should it not be wanted.
+                let ended = timeout(self.max_wait, reference).await;
+                return Err(match ended {
+                    Ok(Ok(Ended::Over(Ok(_)))) => Skip::RequestUnread,
+                    _ => Skip::ClientGone,
+                });
+            }
             Err(skip) => return Err(skip),
         };
         let (permits, pass) = match admission {

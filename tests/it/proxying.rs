@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json as value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::{Mutex, Notify, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc, watch};
 
 use crate::support::backend::{Arrived, Backend, json, nobody, read_head, response};
 use crate::support::broker::Broker;
@@ -841,6 +841,53 @@ async fn an_upload_that_the_reference_refuses_is_not_asked_for() {
         miffy.outcomes(1).await,
         outcomes([("skipped.request_unread", 1)])
     );
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_of_an_upload_arrives_whole_and_its_connection_goes_on() {
+    let broker = Broker::start();
+    let (sender, release) = watch::channel(false);
+    let reference = Backend::raw(move |mut stream| {
+        let mut release = release.clone();
+        async move {
+            let ok = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+            let refusal = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\n1";
+            loop {
+                if !read_head(&mut stream).await.starts_with("PUT") {
+                    let Ok(()) = stream.write_all(ok).await else {
+                        return;
+                    };
+                    continue;
+                }
+                stream.write_all(refusal).await.unwrap();
+                release.wait_for(|it| *it).await.unwrap();
+                stream.write_all(b"2").await.unwrap();
+                // The body that came all the same.
+                stream.read_exact(&mut [0; 4]).await.unwrap();
+            }
+        }
+    })
+    .await;
+    let miffy = between(&reference, &reference, &broker).await;
+    for path in BOTH_PATHS {
+        sender.send_replace(false);
+        let mut stream = miffy
+            .send(format!("PUT {path} HTTP/1.1\r\n{EXPECTING}"))
+            .await;
+        let head = within("the answer", read_head(&mut stream)).await;
+        assert!(head.starts_with("HTTP/1.1 401"), "{head}");
+        sender.send_replace(true);
+        let mut body = [0; 2];
+        within("the rest", stream.read_exact(&mut body))
+            .await
+            .unwrap();
+        assert_eq!(body, *b"12");
+        let next = b"bodyGET /other HTTP/1.1\r\nhost: a\r\n\r\n";
+        stream.write_all(next).await.unwrap();
+        let head = within("the next answer", read_head(&mut stream)).await;
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    }
     miffy.stop().await;
 }
 
