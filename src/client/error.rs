@@ -52,9 +52,14 @@ impl Error {
     /// A connection, and no answer on it.
     pub(super) fn asking(error: &(dyn StdError + 'static)) -> Self {
         if chain(error).any(|cause| cause.downcast_ref().is_some_and(hyper::Error::is_user)) {
-            return Self::RequestBody(told(error));
+            return Self::request_body(error);
         }
         Self::backend(Stage::Request, Cause::Protocol, told(error))
+    }
+
+    /// A connection, and a request's body that failed on it.
+    pub(super) fn request_body(error: &(dyn StdError + 'static)) -> Self {
+        Self::RequestBody(told(error))
     }
 
     fn backend(stage: Stage, cause: Cause, message: String) -> Self {

@@ -6,7 +6,8 @@
 //! the client sends then after all is passed on, as it would have been without miffy.
 
 use std::pin::Pin;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -29,6 +30,17 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Expected<B> {
     inner: B,
     wait: Option<Wait>,
+    broken: Option<Broken>,
+}
+
+/// Whether a request's body failed, for when its connection will not tell.
+pub(super) type Broken = Arc<AtomicBool>;
+
+/// Has it told when a request's body fails; `None` if there is none.
+pub(super) fn watch<B: Body>(request: &mut Request<Expected<B>>) -> Option<Broken> {
+    let body = request.body_mut();
+    body.broken = (!body.inner.is_end_stream()).then(Broken::default);
+    body.broken.clone()
 }
 
 #[derive(Debug)]
@@ -73,7 +85,13 @@ pub(super) fn expecting<B: Body>(mut request: Request<B>) -> (Request<Expected<B
         (wait, Held::new(answer))
     });
     let (wait, answer) = waiting.unzip();
-    (request.map(|inner| Expected { inner, wait }), answer)
+    let broken = None;
+    let request = request.map(|inner| Expected {
+        inner,
+        wait,
+        broken,
+    });
+    (request, answer)
 }
 
 impl Wait {
@@ -103,7 +121,11 @@ impl Wait {
 
 impl<B: Replay> Replay for Expected<B> {
     fn replay(&self) -> Option<Self> {
-        self.inner.replay().map(|inner| Self { inner, wait: None })
+        self.inner.replay().map(|inner| Self {
+            inner,
+            wait: None,
+            broken: self.broken.clone(),
+        })
     }
 }
 
@@ -119,7 +141,11 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Expected<B> {
             std::task::ready!(wait.poll(cx));
             self.wait = None;
         }
-        Pin::new(&mut self.inner).poll_frame(cx)
+        let frame = Pin::new(&mut self.inner).poll_frame(cx);
+        if let (Poll::Ready(Some(Err(_))), Some(broken)) = (&frame, &self.broken) {
+            broken.store(true, Ordering::Relaxed);
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

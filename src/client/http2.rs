@@ -1,4 +1,5 @@
-//! HTTP/2 towards backends: one connection to each, shared by all requests (RFC 9113 §9.1).
+//! HTTP/2 towards backends: connections to each that are shared by all requests (RFC 9113 §9.1), one unless
+//! more run at a time than a backend takes on it.
 //!
 //! A pool by host name would not do: the authority that is asked for is the client's, and anybody could
 //! make up as many of them as they like.
@@ -6,6 +7,8 @@
 use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::fmt;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex as Map, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +34,16 @@ use crate::config::{BaseUrl, Pool, Protocol};
 /// While requests are running, a connection that is silent for so long is asked whether it lives, and has
 /// as long again to say so. Nobody else would notice a backend that vanished.
 const PING: Duration = Duration::from_secs(10);
+
+/// Bytes of a response that may be on their way, or wait for its client to read on.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+
+/// Of all responses together. With less, a few clients that don't read would stop all the others, which
+/// share the connection with them.
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+
+/// Bytes of a response's head: about what hyper takes in HTTP/1.1.
+const MAX_HEAD: u32 = 400 * 1024;
 
 /// Why there is no connection; shared by all requests that waited for it.
 pub(super) type NotConnected = Arc<dyn StdError + Send + Sync>;
@@ -70,7 +83,7 @@ where
     pub(super) async fn connection(
         &self,
         base: &BaseUrl,
-    ) -> Result<Option<SendRequest<Expected<B>>>, NotConnected> {
+    ) -> Result<Option<Stream<B>>, NotConnected> {
         if self.protocol == Protocol::Auto && !base.is_https() {
             return Ok(None);
         }
@@ -104,7 +117,7 @@ where
         &self,
         base: &BaseUrl,
         backend: &mut State<B>,
-    ) -> Result<Option<SendRequest<Expected<B>>>, BoxError> {
+    ) -> Result<Option<Stream<B>>, BoxError> {
         let root = base.join(&http::uri::PathAndQuery::from_static("/"))?;
         let stream = self.connector.clone().call(root).await?;
         if base.is_https() && !stream.connected().is_negotiated_h2() {
@@ -118,24 +131,40 @@ where
             .timer(TokioTimer::new())
             .keep_alive_interval(PING)
             .keep_alive_timeout(PING)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(MAX_HEAD)
             .handshake(stream)
             .await?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                debug!(%error, "a connection to a backend ended");
+        let link = Arc::new(Link::default());
+        link.carries(connection.current_max_send_streams());
+        tokio::spawn({
+            let link = link.clone();
+            let mut connection = Box::pin(connection);
+            async move {
+                let ended = poll_fn(|cx| {
+                    let ended = connection.as_mut().poll(cx);
+                    link.carries(connection.current_max_send_streams());
+                    ended
+                });
+                if let Err(error) = ended.await {
+                    debug!(%error, "a connection to a backend ended");
+                }
             }
         });
-        backend.open = Some((sender, Instant::now()));
+        let used = Instant::now();
+        backend.open.push(Open { sender, link, used });
         Ok(backend.connection(self.idle_timeout))
     }
 }
 
 type Backend<B> = Mutex<State<B>>;
 
-/// What is known of a backend. Its lock is held while a connection is made, so that there is one.
+/// What is known of a backend. Its lock is held while a connection is made, so that there are no more of
+/// them than are needed.
 struct State<B> {
-    /// The connection, and when it was last used.
-    open: Option<(SendRequest<Expected<B>>, Instant)>,
+    /// As many as it takes: each carries only so many requests at a time.
+    open: Vec<Open<B>>,
     /// When and why there was none last.
     failed: Option<(Instant, NotConnected)>,
     /// It chose HTTP/1.1 when it was asked.
@@ -145,7 +174,7 @@ struct State<B> {
 impl<B> Default for State<B> {
     fn default() -> Self {
         Self {
-            open: None,
+            open: Vec::new(),
             failed: None,
             speaks_http1: false,
         }
@@ -153,16 +182,65 @@ impl<B> Default for State<B> {
 }
 
 impl<B> State<B> {
-    /// The open connection, unless it was idle for too long.
-    fn connection(&mut self, idle_timeout: Duration) -> Option<SendRequest<Expected<B>>> {
-        let (sender, used) = self.open.as_mut()?;
-        if sender.is_closed() || used.elapsed() > idle_timeout {
-            self.open = None;
-            return None;
-        }
-        *used = Instant::now();
-        Some(sender.clone())
+    /// An open connection with room for a request, unless it was idle for too long.
+    fn connection(&mut self, idle_timeout: Duration) -> Option<Stream<B>> {
+        self.open
+            .retain(|open| !open.sender.is_closed() && open.used.elapsed() <= idle_timeout);
+        let open = self.open.iter_mut().find(|open| open.has_room())?;
+        open.used = Instant::now();
+        Some(Stream {
+            sender: open.sender.clone(),
+            link: open.link.clone(),
+        })
     }
+}
+
+/// A connection.
+struct Open<B> {
+    sender: SendRequest<Expected<B>>,
+    link: Arc<Link>,
+    /// When it was last used.
+    used: Instant,
+}
+
+impl<B> Open<B> {
+    /// Whether the backend lets another request run on it.
+    fn has_room(&self) -> bool {
+        // All but this one and that of the connection's task are requests'.
+        let running = Arc::strong_count(&self.link).saturating_sub(2);
+        running < self.link.streams.load(Ordering::Relaxed)
+    }
+}
+
+/// What is known of a connection. Each request on it holds it until its response is over.
+#[derive(Debug, Default)]
+pub(super) struct Link {
+    /// Requests that it carries at a time.
+    streams: AtomicUsize,
+    /// Whether it has carried a response.
+    used: AtomicBool,
+}
+
+impl Link {
+    fn carries(&self, streams: usize) {
+        self.streams.store(streams, Ordering::Relaxed);
+    }
+
+    /// Marks that it carried a response.
+    pub(super) fn mark(&self) {
+        self.used.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it had carried one.
+    pub(super) fn is_marked(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
+    }
+}
+
+/// Room for one request on a connection.
+pub(super) struct Stream<B> {
+    pub(super) sender: SendRequest<Expected<B>>,
+    pub(super) link: Arc<Link>,
 }
 
 /// Makes a request one of HTTP/2: the host that the client asked for is its authority (RFC 9113 §8.3.1).

@@ -11,7 +11,7 @@
 //! - `error`: why no answer came
 //! - `expect`: uploads that wait to be asked for
 //! - `headers`: what travels on, and what ends here
-//! - `http2`: one shared connection to each backend
+//! - `http2`: shared connections to each backend
 //! - `resolve`: names to addresses
 //! - `timed`: a response's body with a limit of time
 //! - `unmeasured`: bodies whose size only their headers tell
@@ -27,6 +27,7 @@ mod unmeasured;
 
 use std::error::Error as StdError;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
@@ -34,7 +35,6 @@ use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode, Version, request};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::client::conn::http2::SendRequest;
 use hyper_util::client::legacy::Client as Pooled;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, timeout_at};
@@ -48,9 +48,10 @@ use crate::config::{Backends, BaseUrl, Protocol, Timeouts};
 use crate::experiment::Role;
 use crate::tls;
 use connect::{Connector, Used, Versions};
-use expect::{Expected, expecting};
+use expect::{Expected, expecting, watch};
 use headers::retain;
-use http2::{Http2, make_http2};
+use http2::{Http2, Stream, make_http2};
+use timed::Held;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -223,10 +224,7 @@ fn problem(response: &Response<Incoming>, may_upgrade: bool) -> Option<&'static 
     }
 }
 
-async fn connection<B>(
-    http2: &Http2<B>,
-    base: &BaseUrl,
-) -> Result<Option<SendRequest<Expected<B>>>, Error>
+async fn connection<B>(http2: &Http2<B>, base: &BaseUrl) -> Result<Option<Stream<B>>, Error>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
@@ -237,7 +235,7 @@ where
 
 async fn ask_http2<B>(
     http2: &Http2<B>,
-    mut connection: SendRequest<Expected<B>>,
+    mut connection: Stream<B>,
     base: &BaseUrl,
     mut request: Request<B>,
 ) -> Result<Response<Incoming>, Error>
@@ -247,18 +245,28 @@ where
 {
     make_http2(&mut request);
     let (mut request, _answer) = expecting(request);
+    let broken = watch(&mut request);
     let mut retries = MAX_RETRIES;
     loop {
+        let was_used = connection.link.is_marked();
         let replayed = replay(&request);
         let is_idempotent = request.method().is_idempotent();
-        let mut error = match connection.try_send_request(request).await {
-            Ok(answer) => return Ok(answer),
+        let mut error = match connection.sender.try_send_request(request).await {
+            Ok(mut answer) => {
+                connection.link.mark();
+                answer.extensions_mut().insert(Held::new(connection.link));
+                return Ok(answer);
+            }
             Err(error) => error,
         };
         let unsent = error.take_message();
         let error = error.into_error();
-        let may_be_repeated =
-            error::was_never_begun(&error) || is_idempotent && error::was_hung_up_on(&error);
+        // HTTP/2 only resets the stream, and says no more of it.
+        if broken.as_ref().is_some_and(|it| it.load(Ordering::Relaxed)) {
+            return Err(Error::request_body(&error));
+        }
+        let may_be_repeated = error::was_never_begun(&error)
+            || is_idempotent && was_used && error::was_hung_up_on(&error);
         let next = unsent.or_else(|| replayed.filter(|_| may_be_repeated));
         request = match next {
             Some(next) if retries > 0 => next,

@@ -1,7 +1,9 @@
 //! TLS and HTTP/2, towards clients and towards backends.
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, Version};
@@ -9,14 +11,17 @@ use http_body_util::channel::Channel;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http2::SendRequest;
+use hyper::server::conn::http2 as server;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::support::backend::nobody;
+use crate::support::backend::{Backend, nobody, read_head};
 use crate::support::broker::Broker;
 use crate::support::miffy::{Miffy, Setup, outcomes};
 use crate::support::tls::{Authority, Echo, roots};
@@ -329,5 +334,198 @@ async fn a_new_certificate_is_shown_as_soon_as_it_is_there() {
         (shown().await != first).then_some(())
     })
     .await;
+    miffy.stop().await;
+}
+
+/// Serves HTTP/2 as a backend with these limits would.
+async fn speaking_http2<F, Fut>(server: server::Builder<TokioExecutor>, answer: F) -> String
+where
+    F: Fn(Request<Incoming>) -> Fut + Clone + Send + 'static,
+    Fut: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let answer = answer.clone();
+            let service = service_fn(move |request| {
+                let answering = answer(request);
+                async { Ok::<_, Infallible>(answering.await) }
+            });
+            tokio::spawn(server.serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    url
+}
+
+/// miffy in front of a backend that speaks HTTP/2 only.
+async fn in_front_of(reference: &str) -> Miffy {
+    let broker = Broker::mock();
+    let setup = Setup::of(reference, nobody(), &broker);
+    let tables = "[protocol]\nreference = \"http2\"\n";
+    setup.tables(tables).start().await
+}
+
+fn server() -> server::Builder<TokioExecutor> {
+    server::Builder::new(TokioExecutor::new())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_a_backend_does_not_end_hold_up_no_others() {
+    let mut few = server();
+    few.max_concurrent_streams(2);
+    let started = Arc::new(Semaphore::new(0));
+    let endless = started.clone();
+    let reference = speaking_http2(few, move |request| {
+        let endless = endless.clone();
+        async move {
+            if request.uri().path() == "/endless" {
+                endless.add_permits(1);
+                std::future::pending::<()>().await;
+            }
+            Response::new(Full::from("done"))
+        }
+    })
+    .await;
+    let miffy = in_front_of(&reference).await;
+    assert_eq!(miffy.get("/first").await.status(), 200);
+    let mut held = Vec::new();
+    for number in 1..=4 {
+        held.push(miffy.send("GET /endless HTTP/1.1\r\nhost: a\r\n\r\n").await);
+        let started = within("the request", started.acquire_many(number));
+        drop(started.await.unwrap());
+    }
+    assert_eq!(miffy.get("/other").await.status(), 200);
+    drop(held);
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_read_nothing_hold_up_no_others() {
+    // More than all buffers on the way take.
+    let large = Bytes::from(vec![0; 64 * 1024 * 1024]);
+    let reference = speaking_http2(server(), move |request| {
+        let is_large = request.uri().path() == "/large";
+        let body = large.slice(..if is_large { large.len() } else { 1 });
+        async { Response::new(Full::from(body)) }
+    })
+    .await;
+    let miffy = in_front_of(&reference).await;
+    let mut held = Vec::new();
+    for _ in 0..6 {
+        let mut stream = miffy.send("GET /large HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        within("a head", read_head(&mut stream)).await;
+        held.push(stream);
+    }
+    // Until the responses have come to a halt.
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    let small = async { miffy.get("/small").await.bytes().await };
+    let small = within("a small response", small).await.unwrap();
+    assert_eq!(small.len(), 1);
+    drop(held);
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn responses_of_http2_may_have_large_heads() {
+    let reference = speaking_http2(server(), |_| async {
+        let mut response = Response::new(Full::from(""));
+        let value = http::HeaderValue::from_str(&"x".repeat(1000)).unwrap();
+        for _ in 0..120 {
+            response.headers_mut().append("x", value.clone());
+        }
+        response
+    })
+    .await;
+    let miffy = in_front_of(&reference).await;
+    let head = within("a response", async {
+        read_head(&mut miffy.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await).await
+    });
+    let head = head.await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert!(head.len() > 120_000);
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_breaks_off_is_the_clients_failure_in_http2_too() {
+    let reference = speaking_http2(server(), |request| async move {
+        if request.into_body().collect().await.is_err() {
+            // Nobody is to hear of it but by the client's own end.
+            std::future::pending::<()>().await;
+        }
+        Response::new(Full::from(""))
+    })
+    .await;
+    let miffy = in_front_of(&reference).await;
+    let head = "POST /other HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+    let mut stream = miffy.send(format!("{head}no size\r\n")).await;
+    let head = within("a response", read_head(&mut stream)).await;
+    assert!(head.starts_with("HTTP/1.1 400"), "{head}");
+    miffy.stop().await;
+}
+
+/// A frame of HTTP/2 (RFC 9113 §4.1).
+fn frame(kind: u8, flags: u8, stream: u32) -> [u8; 9] {
+    let [a, b, c, d] = stream.to_be_bytes();
+    [0, 0, 0, kind, flags, a, b, c, d]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_of_http2_that_ends_is_replaced_if_it_had_served() {
+    const HEADERS: u8 = 1;
+    const SETTINGS: u8 = 4;
+    let (asked, is_well) = (
+        Arc::new(AtomicUsize::new(0)),
+        Arc::new(AtomicBool::new(true)),
+    );
+    let (seen, answers) = (asked.clone(), is_well.clone());
+    // Answers one request on each connection while it is well, and hangs up on the others.
+    let serve = async move |mut stream: TcpStream, seen: Arc<AtomicUsize>, answers: bool| {
+        let mut preface = [0; 24];
+        stream.read_exact(&mut preface).await.unwrap();
+        stream.write_all(&frame(SETTINGS, 0, 0)).await.unwrap();
+        let mut answered = !answers;
+        loop {
+            let mut head = [0; 9];
+            stream.read_exact(&mut head).await.unwrap();
+            let [_, high, low, kind, flags, id @ ..] = head;
+            let mut payload = vec![0; usize::from(u16::from_be_bytes([high, low]))];
+            stream.read_exact(&mut payload).await.unwrap();
+            match kind {
+                SETTINGS if flags == 0 => {
+                    stream.write_all(&frame(SETTINGS, 1, 0)).await.unwrap();
+                }
+                HEADERS if answered => {
+                    seen.fetch_add(1, Ordering::Relaxed);
+                    return;
+                }
+                HEADERS => {
+                    answered = true;
+                    let mut head = frame(HEADERS, 5, u32::from_be_bytes(id)).to_vec();
+                    head[2] = 1;
+                    // `:status: 200`, which HPACK has a number for.
+                    head.push(0x88);
+                    stream.write_all(&head).await.unwrap();
+                }
+                _ => {}
+            }
+        }
+    };
+    let reference =
+        Backend::raw(move |stream| serve(stream, seen.clone(), answers.load(Ordering::Relaxed)))
+            .await;
+    let miffy = in_front_of(&reference.url()).await;
+    for _ in 0..3 {
+        assert_eq!(miffy.get("/other").await.status(), 200);
+    }
+    // It may have been carried out.
+    assert_eq!(miffy.post("/other", "").await.status(), 502);
+    // One that has not served is no idle connection that was closed.
+    is_well.store(false, Ordering::Relaxed);
+    let before = asked.load(Ordering::Relaxed);
+    assert_eq!(miffy.get("/other").await.status(), 502);
+    assert_eq!(asked.load(Ordering::Relaxed), before + 1);
     miffy.stop().await;
 }
