@@ -42,7 +42,7 @@ use tokio::time::{Instant, timeout_at};
 pub use error::Error;
 pub use headers::{ROLE_HEADER, make_end_to_end, strip_hop_by_hop};
 pub use timed::{BodyError, Timed};
-pub use unmeasured::{Held, Unmeasured};
+pub use unmeasured::{BodyGuard, Unmeasured};
 
 use crate::config::{Backends, BaseUrl, Protocol, Timeouts};
 use crate::experiment::Role;

@@ -7,12 +7,12 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 /// What is held until a body is over.
-pub trait Held {
+pub trait BodyGuard {
     /// The body ended before its end.
     fn failed(&self);
 }
 
-impl Held for () {
+impl BodyGuard for () {
     fn failed(&self) {}
 }
 
@@ -33,7 +33,7 @@ impl<B, G> Unmeasured<B, G> {
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin, G: Held + Unpin> Body for Unmeasured<B, G> {
+impl<B: Body<Data = Bytes> + Unpin, G: BodyGuard + Unpin> Body for Unmeasured<B, G> {
     type Data = Bytes;
     type Error = B::Error;
 

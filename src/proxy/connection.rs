@@ -1,8 +1,8 @@
 //! One client's connection: whom it is from, whether it is in use, and when it has been open for nothing.
 //!
 //! A connection is *fresh* before its first byte, *receiving* while part of a head is there, *busy* from a
-//! request's head to its response's last byte (or to the end of what it was upgraded to), and *quiet*
-//! otherwise. All but busy are limited in time: what happens then is up to the client and the reference.
+//! request's head to the last byte of it and of its response (or to the end of what it was upgraded to), and
+//! *quiet* otherwise. All but busy are limited in time: what happens then is up to the client and the reference.
 //!
 //! A task beside the connection looks at it now and then, so that requests need no timers.
 
@@ -14,7 +14,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Version;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -27,6 +30,12 @@ use super::counted::Counted;
 
 /// How long a quiet connection stays open when miffy stops: a request may be on its way.
 const LAST_CHANCE: Duration = Duration::from_millis(500);
+
+/// How long a client of HTTP/2 that was told to end its connection may take to do so.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// What a client of HTTP/2 sends first (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A client's connection, shared by all that happens on it, and open as long as anything does.
 #[derive(Debug)]
@@ -41,6 +50,8 @@ pub(super) struct ClientConnection {
     is_begun: AtomicBool,
     /// Whether part of a head is there.
     is_receiving: AtomicBool,
+    /// Whether bytes wait for the client to read on.
+    is_blocked: AtomicBool,
     is_http2: AtomicBool,
     /// Whether its requests know no chunks.
     is_http10: AtomicBool,
@@ -83,6 +94,7 @@ impl ClientConnection {
             busy: AtomicUsize::new(0),
             is_begun: AtomicBool::new(false),
             is_receiving: AtomicBool::new(false),
+            is_blocked: AtomicBool::new(false),
             is_http2: AtomicBool::new(false),
             is_http10: AtomicBool::new(false),
             is_cut: AtomicBool::new(false),
@@ -145,8 +157,20 @@ impl ClientConnection {
         }
     }
 
+    /// Ends when a connection that was told to end has not, though nothing holds it up. One of HTTP/1.1 is
+    /// ended from here.
+    pub(super) async fn stays(&self) {
+        if !self.is_http2() {
+            std::future::pending::<()>().await;
+        }
+        self.mark();
+        while self.is_overdue(FAREWELL, Some(FAREWELL)).is_none() {
+            sleep(FAREWELL / 4).await;
+        }
+    }
+
     fn is_overdue(&self, head: Duration, quiet: Option<Duration>) -> Option<Order> {
-        if self.busy.load(Ordering::Relaxed) > 0 {
+        if self.busy.load(Ordering::Acquire) > 0 || self.is_blocked.load(Ordering::Relaxed) {
             return None;
         }
         let since = Duration::from_millis(self.since.load(Ordering::Relaxed));
@@ -163,13 +187,25 @@ impl ClientConnection {
     }
 
     /// Bytes came.
-    fn received(&self) {
+    fn received(&self, bytes: &[u8]) {
+        if !self.is_begun.swap(true, Ordering::Relaxed) && bytes.starts_with(PREFACE) {
+            self.speaks(Version::HTTP_2);
+        }
         if self.busy.load(Ordering::Relaxed) == 0
             && !self.is_receiving.swap(true, Ordering::Relaxed)
         {
-            self.is_begun.store(true, Ordering::Relaxed);
             self.mark();
         }
+    }
+
+    /// Bytes were written, or have to wait.
+    fn wrote<T>(&self, written: Poll<T>) -> Poll<T> {
+        if self.is_blocked.load(Ordering::Relaxed) != written.is_pending() {
+            self.mark();
+            self.is_blocked
+                .store(written.is_pending(), Ordering::Relaxed);
+        }
+        written
     }
 
     fn mark(&self) {
@@ -213,7 +249,45 @@ impl Busy {
 impl Drop for Busy {
     fn drop(&mut self) {
         self.0.mark();
-        self.0.busy.fetch_sub(1, Ordering::Relaxed);
+        self.0.busy.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// A request's body, which keeps its connection busy until its end.
+#[derive(Debug)]
+pub(super) struct Received {
+    inner: Incoming,
+    busy: Option<Busy>,
+}
+
+impl Received {
+    pub(super) fn new(inner: Incoming, connection: &Arc<ClientConnection>) -> Self {
+        let busy = (!inner.is_end_stream()).then(|| connection.begin());
+        Self { inner, busy }
+    }
+}
+
+impl Body for Received {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = Pin::new(&mut self.inner).poll_frame(cx);
+        if matches!(frame, Poll::Ready(None | Some(Err(_)))) || self.inner.is_end_stream() {
+            self.busy = None;
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
     }
 }
 
@@ -259,7 +333,7 @@ impl<IO: AsyncRead + Socket + Unpin> AsyncRead for Noted<IO> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.connection.received();
+            self.connection.received(&buffer.filled()[before..]);
         }
         read
     }
@@ -271,7 +345,8 @@ impl<IO: AsyncWrite + Socket + Unpin> AsyncWrite for Noted<IO> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.connection.wrote(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -294,6 +369,7 @@ impl<IO: AsyncWrite + Socket + Unpin> AsyncWrite for Noted<IO> {
         cx: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, buffers)
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, buffers);
+        self.connection.wrote(written)
     }
 }

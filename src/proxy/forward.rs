@@ -20,7 +20,7 @@ use super::counted::Counted;
 use super::upgrade::Upgrade;
 use super::{Proxy, RoleMetrics, error, forwarded, objection};
 use crate::capture::{Exchange, RequestHead, reference_slot, tee_request};
-use crate::client::{self, Held, Unmeasured, make_end_to_end, strip_hop_by_hop};
+use crate::client::{self, BodyGuard, Unmeasured, make_end_to_end, strip_hop_by_hop};
 use crate::config::BaseUrl;
 use crate::experiment::{Experiment, Role};
 
@@ -118,7 +118,7 @@ pub(super) struct Guard {
     connection: Option<Busy>,
 }
 
-impl Held for Guard {
+impl BodyGuard for Guard {
     fn failed(&self) {
         if let Some(busy) = &self.connection {
             busy.connection().cut();

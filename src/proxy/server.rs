@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 use tower_service::Service;
 use tracing::{debug, warn};
 
-use super::connection::{ClientConnection, Noted, Order, Patience, Socket, watch};
+use super::connection::{ClientConnection, Noted, Order, Patience, Received, Socket, watch};
 use super::counted::Counted;
 use super::error;
 use crate::config::Clients;
@@ -262,12 +262,8 @@ impl Server {
             .serve_connection_with_upgrades(TokioIo::new(io), service);
         let mut served = pin!(served);
         let (orders, ordered) = oneshot::channel();
-        tokio::spawn(watch(
-            connection,
-            self.patience(),
-            connections.closing.clone(),
-            orders,
-        ));
+        let (patience, closing) = (self.patience(), connections.closing.clone());
+        tokio::spawn(watch(connection.clone(), patience, closing, orders));
         let ended = tokio::select! {
             biased;
             ended = served.as_mut() => ended,
@@ -276,7 +272,10 @@ impl Server {
                 // The watch never ends without an order.
                 Ok(Order::Close) | Err(_) => {
                     served.as_mut().graceful_shutdown();
-                    served.await
+                    tokio::select! {
+                        ended = served => ended,
+                        () = connection.stays() => return,
+                    }
                 }
             },
         };
@@ -319,6 +318,7 @@ impl HyperService<Request<Incoming>> for ClientService {
             return Box::pin(async { Ok(error::URI_TOO_LONG.response()) });
         }
         request.extensions_mut().insert(self.connection.clone());
+        let request = request.map(|body| Received::new(body, &self.connection));
         let answering = self.router.clone().call(request);
         let leaving = self.leaving.clone();
         Box::pin(async move {

@@ -192,6 +192,54 @@ async fn a_stop_serves_what_is_on_its_way_and_says_that_it_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_was_answered_early_may_take_its_time() {
+    let broker = Broker::mock();
+    let (sender, mut read) = mpsc::unbounded_channel();
+    let reference = Backend::raw(move |mut stream| {
+        let sender = sender.clone();
+        async move {
+            read_head(&mut stream).await;
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(answer).await.unwrap();
+            let mut body = [0; 10];
+            sender
+                .send(stream.read_exact(&mut body).await.is_ok())
+                .unwrap();
+        }
+    })
+    .await;
+    let miffy = Setup::of(&reference, nobody(), &broker)
+        .tables("[clients]\nhead_timeout = \"100ms\"\nidle_timeout = \"100ms\"\n")
+        .start()
+        .await;
+    let mut stream = miffy
+        .send("POST /other HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")
+        .await;
+    let head = within("the answer", read_head(&mut stream)).await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    for _ in 0..10 {
+        stream.write_all(b"x").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(within("the body", read.recv()).await.unwrap());
+    miffy.stop().await;
+}
+
+/// The start of a connection of HTTP/2 (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_http2_that_is_told_to_end_its_connection_and_does_not_is_left() {
+    let (_backend, miffy) = limited("idle_timeout = \"100ms\"").await;
+    let mut stream = miffy.send(PREFACE).await;
+    let mut received = Vec::new();
+    let _reset = within("the end", stream.read_to_end(&mut received)).await;
+    // GOAWAY, among other frames.
+    assert!(received.windows(5).any(|bytes| bytes == b"\x08\x07\0\0\0"));
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_upgraded_connection_counts_and_lives_until_a_stop_is_over() {
     let broker = Broker::mock();
     let (sender, mut ended) = mpsc::unbounded_channel();
@@ -238,11 +286,11 @@ async fn a_connection_on_which_nothing_comes_does_not_hold_up_a_stop() {
     let (authority, broker) = (Authority::new(), Broker::mock());
     let (certificate, key) = authority.sign("miffy");
     let tls = format!("[tls]\ncertificate = {certificate:?}\nkey = {key:?}\n");
-    for tls in ["", &tls] {
+    for (tls, sent) in [("", &b""[..]), ("", PREFACE), (&*tls, b"")] {
         let setup = Setup::of(nobody(), nobody(), &broker).more("shutdown_timeout = \"1h\"");
         let tables = format!("[clients]\nhead_timeout = \"1h\"\n{tls}");
         let miffy = setup.tables(&tables).start().await;
-        let _silent = miffy.connect().await;
+        let _silent = miffy.send(sent).await;
         until("the connection", || async {
             (miffy.metric("miffy_connections").await[""] == 1).then_some(())
         })
