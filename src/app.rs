@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Handle;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{interval, timeout_at};
@@ -32,6 +32,9 @@ const UPKEEP: Duration = Duration::from_secs(5);
 
 /// How often the files of the certificate that clients are shown are looked at.
 const RELOAD: Duration = Duration::from_secs(2);
+
+/// Connections that may wait to be accepted; the system may allow fewer.
+const BACKLOG: u32 = 4096;
 
 /// The longest part of a stop that is kept for delivering what the rest of it found.
 const MAX_DELIVERY_SHARE: Duration = Duration::from_secs(5);
@@ -88,9 +91,9 @@ impl Stop {
 
 impl App {
     /// Binds the ports and builds everything. Must be called within a runtime.
-    pub async fn bind(settings: &Settings, plugs: Plugs) -> anyhow::Result<Self> {
-        let listener = bind(settings.listen).await?;
-        let management_listener = bind(settings.management_listen).await?;
+    pub fn bind(settings: &Settings, plugs: Plugs) -> anyhow::Result<Self> {
+        let listener = bind(settings.listen)?;
+        let management_listener = bind(settings.management_listen)?;
         let telemetry = Arc::new(Telemetry::new());
         let counts = telemetry.register(Counts::register);
         let delivery = Delivery::start(&settings.kafka, settings.delivery, counts)
@@ -286,10 +289,18 @@ async fn upkeep(telemetry: Arc<Telemetry>) {
     }
 }
 
-async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("can't listen on {address}"))
+fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listen = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        // A port that was left a moment ago can be taken again.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().with_context(|| format!("can't listen on {address}"))
 }
 
 fn reference_client(settings: &Settings) -> anyhow::Result<Client<proxy::LiveBody>> {

@@ -22,7 +22,7 @@ pub(super) fn run(loaded: &Loaded) -> anyhow::Result<()> {
     };
     block_on(async {
         let stop = signals::stop()?;
-        let app = App::bind(&loaded.settings, plugs).await?;
+        let app = App::bind(&loaded.settings, plugs)?;
         app.run(stop).await
     })
 }

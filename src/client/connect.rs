@@ -21,6 +21,11 @@ use super::resolve::Resolver;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// How long a connection may be silent before the system asks whether its other end is still there; it has
+/// as long again to say so. Nobody else would notice a backend that vanished. (PING would do for HTTP/2,
+/// but servers of gRPC take it for abuse.)
+const KEEPALIVE: Duration = Duration::from_mins(1);
+
 /// Opens connections, each within a limit of time.
 #[derive(Debug, Clone)]
 pub(super) struct Connector {
@@ -39,6 +44,9 @@ impl Connector {
         let mut http = HttpConnector::new_with_resolver(Resolver::new());
         http.set_nodelay(true);
         http.enforce_http(false);
+        http.set_keepalive(Some(KEEPALIVE));
+        http.set_keepalive_interval(Some(KEEPALIVE / 4));
+        http.set_keepalive_retries(Some(4));
         let builder = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http();

@@ -31,10 +31,6 @@ use super::expect::Expected;
 use super::headers::retain;
 use crate::config::{BaseUrl, Pool, Protocol};
 
-/// While requests are running, a connection that is silent for so long is asked whether it lives, and has
-/// as long again to say so. Nobody else would notice a backend that vanished.
-const PING: Duration = Duration::from_secs(10);
-
 /// Bytes of a response that may be on their way, or wait for its client to read on.
 const STREAM_WINDOW: u32 = 1024 * 1024;
 
@@ -129,8 +125,6 @@ where
         }
         let (sender, connection) = Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
-            .keep_alive_interval(PING)
-            .keep_alive_timeout(PING)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(MAX_HEAD)

@@ -27,12 +27,20 @@ pub struct Clients {
 /// The smallest bound of a head that hyper takes.
 const MIN_HEAD: usize = 8 * 1024;
 
+/// The largest number of headers that fit into one message here.
+const MAX_HEADERS: usize = 20_000;
+
 /// Reads the bounds; `None` if a problem was noted.
 pub(super) fn read(mut section: Section<'_>) -> Option<Clients> {
     let max_connections: Option<Off<_>> = section.take("max_connections");
     let head_timeout = section.take("head_timeout");
     let idle_timeout: Option<Off<_>> = section.take("idle_timeout");
-    let max_headers = section.take("max_headers");
+    let max_headers = section.take("max_headers").filter(|max_headers| {
+        if *max_headers > MAX_HEADERS {
+            section.problem("max_headers", format!("must be {MAX_HEADERS} or less"));
+        }
+        *max_headers <= MAX_HEADERS
+    });
     let max_head = section.take("max_head").map(bytes);
     let max_head = max_head.filter(|max_head| {
         if *max_head < MIN_HEAD {

@@ -86,7 +86,6 @@ async fn demo(mut settings: Settings) -> anyhow::Result<()> {
         lost_log_lines: None,
     };
     let app = App::bind(&settings, plugs)
-        .await
         .context("MIFFY_PORT and MIFFY_MANAGEMENT_PORT choose other ports")?;
     let addresses = (app.address()?, app.management_address()?);
     terminal.introduce(&settings, addresses, &broker);

@@ -96,7 +96,7 @@ impl Miffy {
         settings.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         settings.management_listen = settings.listen;
         settings.shutdown_delay = None;
-        let app = App::bind(&settings, plugs).await.unwrap();
+        let app = App::bind(&settings, plugs).unwrap();
         let address = app.address().unwrap();
         let management = app.management_address().unwrap();
         let (stop, stopped) = oneshot::channel();
