@@ -51,7 +51,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 2000)]
     pub(crate) slow_heads: usize,
     /// What may stay of a case's memory with the allocator, in MiB above what there was at first
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 128)]
     pub(crate) kept_mib: usize,
     /// The most that miffy may add to the 99th percentile, in milliseconds [default: no limit, since it
     /// depends on the machine, and on what else it does]

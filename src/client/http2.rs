@@ -38,8 +38,8 @@ const STREAM_WINDOW: u32 = 1024 * 1024;
 /// share the connection with them.
 const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 
-/// Bytes of a response's head: about what hyper takes in HTTP/1.1.
-const MAX_HEAD: u32 = 400 * 1024;
+/// Bytes of a response's head, as in HTTP/1.1.
+const MAX_HEAD: u32 = 128 * 1024;
 
 /// Why there is no connection; shared by all requests that waited for it.
 pub(super) type NotConnected = Arc<dyn StdError + Send + Sync>;

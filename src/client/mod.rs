@@ -53,6 +53,10 @@ use headers::retain;
 use http2::{Http2, Stream, make_http2};
 use timed::Held;
 
+/// Bytes of a response's head. A connection's buffer grows as large where a backend sends a lot at once, and
+/// stays so, so that the default of 400 KiB would add up.
+const MAX_RESPONSE_HEAD: usize = 128 * 1024;
+
 type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// How often a request is sent again at most.
@@ -102,6 +106,7 @@ where
             .pool_idle_timeout(backends.pool.idle_timeout)
             .pool_max_idle_per_host(backends.pool.max_idle)
             .http1_max_headers(MAX_RESPONSE_HEADERS)
+            .http1_max_buf_size(MAX_RESPONSE_HEAD)
             .http1_preserve_header_case(true)
             .build(connector(Versions::Http1));
         let versions = match backends.protocol {

@@ -32,7 +32,7 @@ async fn the_recorded_requests_give_the_recorded_records() {
     ]
     .into_iter()
     .collect();
-    let miffy = Miffy::start(CONFIG, &environment, Plugs::default()).await;
+    let miffy = Miffy::start(CONFIG, &environment, Plugs::default());
     let sent = send_requests(&miffy).await;
     miffy.outcomes(sent).await;
     miffy.stop().await;

@@ -24,8 +24,7 @@ async fn every_difference_is_in_kafka_once_and_in_order_per_key() {
     let (reference, candidate) = disagreeing().await;
     let miffy = Setup::of(&reference, &candidate, &broker)
         .routes(r#"{ path = "/x/{key}/{n}", key = "key" }"#)
-        .start()
-        .await;
+        .start();
     for n in 0..40 {
         let key = ["a", "b", "c"][n % 3];
         miffy
@@ -72,8 +71,7 @@ async fn a_stop_delivers_what_waits_and_be_it_more_than_librdkafkas_queue_holds(
         // Without the stop, these would wait for a minute.
         let miffy = Setup::of(&reference, &candidate, &broker)
             .tables(&format!("\"linger.ms\" = 60000\n{queue}"))
-            .start()
-            .await;
+            .start();
         for n in 0..20 {
             miffy.get(&format!("/x/{n}")).await.bytes().await.unwrap();
         }
@@ -104,10 +102,7 @@ async fn a_record_that_never_fits_is_dropped_and_holds_nothing_up() {
     let candidate = Backend::start(answer("b")).await;
     // librdkafka's queue is smaller than the names of the headers, which can't be cut.
     let setup = Setup::of(&reference, &candidate, &broker);
-    let miffy = setup
-        .tables("\"queue.buffering.max.kbytes\" = 4\n")
-        .start()
-        .await;
+    let miffy = setup.tables("\"queue.buffering.max.kbytes\" = 4\n").start();
     for path in ["/x/large", "/x/small"] {
         miffy.get(path).await.bytes().await.unwrap();
     }
@@ -124,7 +119,7 @@ async fn records_wait_for_a_broker_that_is_away() {
     let broker = Broker::mock();
     broker.controls().broker_down(1).unwrap();
     let (reference, candidate) = disagreeing().await;
-    let miffy = between(&reference, &candidate, &broker).await;
+    let miffy = between(&reference, &candidate, &broker);
     kafka_is(&miffy, "unreachable").await;
     for n in 0..5 {
         assert_eq!(miffy.get(&format!("/x/{n}")).await.status(), 200);
@@ -154,7 +149,7 @@ async fn what_there_is_no_room_for_is_dropped_and_counted() {
         let tables = format!("\"queue.buffering.max.messages\" = 2\n[delivery]\n{bound}\n");
         let setup = Setup::of(&reference, &candidate, &broker);
         let setup = setup.more("shutdown_timeout = \"2s\"").tables(&tables);
-        let miffy = setup.start().await;
+        let miffy = setup.start();
         for n in 0..30 {
             assert_eq!(miffy.get(&format!("/x/{n}")).await.status(), 200);
         }
@@ -192,7 +187,7 @@ async fn a_record_that_the_broker_refuses_is_counted_with_its_reason() {
     ] {
         let broker = Broker::mock();
         let (reference, candidate) = disagreeing().await;
-        let miffy = between(&reference, &candidate, &broker).await;
+        let miffy = between(&reference, &candidate, &broker);
         kafka_is(&miffy, "reached").await;
         let controls = broker.controls();
         controls.request_errors(RDKafkaApiKey::Produce, &[refusal]);
@@ -214,7 +209,7 @@ async fn a_record_that_is_late_is_counted_with_its_reason() {
     broker.controls().broker_down(1).unwrap();
     let (reference, candidate) = disagreeing().await;
     let setup = Setup::of(&reference, &candidate, &broker);
-    let miffy = setup.tables("\"message.timeout.ms\" = 500\n").start().await;
+    let miffy = setup.tables("\"message.timeout.ms\" = 500\n").start();
     miffy.get("/x/1").await;
     dropped(&miffy, "timed_out").await;
     miffy.stop().await;
@@ -234,7 +229,7 @@ async fn a_record_over_the_brokers_bound_is_shortened_the_larger_bodies_first() 
     let small = |_: Arrived| async { response(200, &[], "small") };
     let large = |_: Arrived| async { response(200, &[], "x".repeat(900_000)) };
     let (reference, candidate) = (Backend::start(small).await, Backend::start(large).await);
-    let miffy = between(&reference, &candidate, &broker).await;
+    let miffy = between(&reference, &candidate, &broker);
     miffy.post("/x/1", "y".repeat(500_000)).await;
     miffy.outcomes(1).await;
     miffy.stop().await;
@@ -267,7 +262,7 @@ async fn a_record_is_shortened_to_what_the_queue_may_hold() {
     let candidate = Backend::start(large("b")).await;
     let setup = Setup::of(&reference, &candidate, &broker);
     let setup = setup.tables("[delivery]\nqueue_bytes = \"64KiB\"\n");
-    let miffy = setup.start().await;
+    let miffy = setup.start();
     miffy.get("/x/1").await.bytes().await.unwrap();
     miffy.outcomes(1).await;
     miffy.stop().await;
@@ -285,10 +280,7 @@ async fn a_broker_that_stalls_costs_clients_nothing() {
     let (reference, candidate) = disagreeing().await;
     let setup = Setup::of(&reference, &candidate, &broker);
     let setup = setup.more("shutdown_timeout = \"1s\"");
-    let miffy = setup
-        .tables("[delivery]\nqueue_records = 1\n")
-        .start()
-        .await;
+    let miffy = setup.tables("[delivery]\nqueue_records = 1\n").start();
     for n in 0..200 {
         assert_eq!(miffy.get(&format!("/x/{n}")).await.status(), 200);
     }

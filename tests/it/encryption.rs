@@ -35,10 +35,10 @@ fn table(name: &str, entries: &[(&str, &Path)]) -> String {
     format!("[{name}]\n{}", entries.collect::<String>())
 }
 
-async fn with(reference: &Echo, tables: &str) -> Miffy {
+fn with(reference: &Echo, tables: &str) -> Miffy {
     let broker = Broker::mock();
     let setup = Setup::of(reference.url(), nobody(), &broker);
-    setup.tables(tables).start().await
+    setup.tables(tables).start()
 }
 
 async fn status(miffy: Miffy) -> u16 {
@@ -60,7 +60,7 @@ async fn a_backend_is_believed_by_its_authority_or_when_nobody_is_to_be_checked(
         (anybody, 200),
         (String::new(), 502),
     ] {
-        let miffy = with(&reference, &tables).await;
+        let miffy = with(&reference, &tables);
         assert_eq!(status(miffy).await, expected, "{tables}");
     }
 }
@@ -78,7 +78,7 @@ async fn a_backend_that_asks_for_a_certificate_is_shown_one() {
         ("key", key.as_path()),
     ];
     for (entries, expected) in [(&unknown[..], 502), (&known, 200)] {
-        let miffy = with(&reference, &table("tls.reference", entries)).await;
+        let miffy = with(&reference, &table("tls.reference", entries));
         assert_eq!(status(miffy).await, expected);
     }
 }
@@ -91,7 +91,7 @@ async fn both_sides_are_asked_over_tls() {
     let file = authority.file();
     let tables = ["tls.reference", "tls.candidate"].map(|name| table(name, &[("ca", &file)]));
     let setup = Setup::of(reference.url(), candidate.url(), &broker);
-    let miffy = setup.tables(&tables.concat()).start().await;
+    let miffy = setup.tables(&tables.concat()).start();
     let answer = miffy.post("/x/1", "a body").await;
     assert_eq!(answer.text().await.unwrap(), "a body");
     assert_eq!(miffy.outcomes(1).await, outcomes([("equal", 1)]));
@@ -113,7 +113,7 @@ async fn http2_is_spoken_where_both_want_it_and_the_clients_host_stays() {
         let reference = Echo::over_tls(&authority, alpn).await;
         let ca = table("tls.reference", &[("ca", &authority.file())]);
         let tables = format!("{ca}\n[protocol]\nreference = \"{protocol}\"\n");
-        let miffy = with(&reference, &tables).await;
+        let miffy = with(&reference, &tables);
         for host in ["one.example", "two.example:8080"] {
             let request = miffy.client.get(miffy.url("/other")).header("host", host);
             let answer = within("an answer", request.send()).await.unwrap();
@@ -142,8 +142,7 @@ async fn a_backend_without_http2_is_not_asked_in_http2() {
     let miffy = with(
         &reference,
         &format!("{ca}\n[protocol]\nreference = \"http2\"\n"),
-    )
-    .await;
+    );
     assert_eq!(status(miffy).await, 502);
 }
 
@@ -152,7 +151,7 @@ async fn a_new_connection_takes_the_place_of_one_that_was_idle_for_too_long() {
     let (reference, broker) = (Echo::plain().await, Broker::mock());
     let setup = Setup::of(reference.url(), nobody(), &broker);
     let tables = "[protocol]\nreference = \"http2\"\n[pool.reference]\nidle_timeout = \"50ms\"\n";
-    let miffy = setup.tables(tables).start().await;
+    let miffy = setup.tables(tables).start();
     assert_eq!(miffy.get("/other").await.status(), 200);
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     assert_eq!(miffy.post("/other", "1").await.status(), 200);
@@ -194,7 +193,7 @@ async fn grpc_calls_pass_with_their_trailers() {
     let broker = Broker::start();
     let setup = Setup::of(reference.url(), candidate.url(), &broker);
     let tables = "[protocol]\nreference = \"http2\"\ncandidate = \"http2\"\n";
-    let miffy = setup.tables(tables).start().await;
+    let miffy = setup.tables(tables).start();
     let mut client = http2(&miffy).await;
     for path in ["/x/Unary", "/other/Unary"] {
         let call = client.send_request(grpc(path, Full::from("message")));
@@ -216,7 +215,7 @@ async fn grpc_streams_pass_message_by_message() {
     let (reference, broker) = (Echo::plain().await, Broker::start());
     let setup = Setup::of(reference.url(), reference.url(), &broker);
     let tables = "[protocol]\nreference = \"http2\"\ncandidate = \"http2\"\n";
-    let miffy = setup.tables(tables).start().await;
+    let miffy = setup.tables(tables).start();
     for path in ["/x/Stream", "/other/Stream"] {
         let mut client = http2(&miffy).await;
         let (mut messages, body) = Channel::<Bytes>::new(1);
@@ -245,9 +244,7 @@ async fn grpc_streams_pass_message_by_message() {
 #[tokio::test(flavor = "multi_thread")]
 async fn http2_clients_are_served_by_backends_of_http1() {
     let (reference, broker) = (Echo::plain().await, Broker::start());
-    let miffy = Setup::of(reference.url(), reference.url(), &broker)
-        .start()
-        .await;
+    let miffy = Setup::of(reference.url(), reference.url(), &broker).start();
     let mut client = http2(&miffy).await;
     let call = client.send_request(grpc("/x/1", Full::from("message")));
     let (body, trailers) = whole(within("an answer", call).await.unwrap()).await;
@@ -285,7 +282,7 @@ async fn clients_may_connect_over_tls_in_either_version() {
     let (certificate, key) = authority.sign("miffy");
     let tls = table("tls", &[("certificate", &certificate), ("key", &key)]);
     let setup = Setup::of(reference.url(), nobody(), &broker);
-    let miffy = setup.more("forwarded = true").tables(&tls).start().await;
+    let miffy = setup.more("forwarded = true").tables(&tls).start();
     let ca = authority.file();
 
     let mut stream = over_tls(&miffy, &ca, "http/1.1").await.unwrap();
@@ -323,7 +320,7 @@ async fn a_new_certificate_is_shown_as_soon_as_it_is_there() {
     let (certificate, key) = authority.sign("miffy");
     let tls = table("tls", &[("certificate", &certificate), ("key", &key)]);
     let setup = Setup::of(reference.url(), nobody(), &broker);
-    let miffy = setup.tables(&tls).start().await;
+    let miffy = setup.tables(&tls).start();
     let shown = async || {
         let stream = over_tls(&miffy, &authority.file(), "h2").await.unwrap();
         stream.get_ref().1.peer_certificates().unwrap().to_vec()
@@ -360,11 +357,11 @@ where
 }
 
 /// miffy in front of a backend that speaks HTTP/2 only.
-async fn in_front_of(reference: &str) -> Miffy {
+fn in_front_of(reference: &str) -> Miffy {
     let broker = Broker::mock();
     let setup = Setup::of(reference, nobody(), &broker);
     let tables = "[protocol]\nreference = \"http2\"\n";
-    setup.tables(tables).start().await
+    setup.tables(tables).start()
 }
 
 fn server() -> server::Builder<TokioExecutor> {
@@ -388,7 +385,7 @@ async fn requests_that_a_backend_does_not_end_hold_up_no_others() {
         }
     })
     .await;
-    let miffy = in_front_of(&reference).await;
+    let miffy = in_front_of(&reference);
     assert_eq!(miffy.get("/first").await.status(), 200);
     let mut held = Vec::new();
     for number in 1..=4 {
@@ -411,7 +408,7 @@ async fn clients_that_read_nothing_hold_up_no_others() {
         async { Response::new(Full::from(body)) }
     })
     .await;
-    let miffy = in_front_of(&reference).await;
+    let miffy = in_front_of(&reference);
     let mut held = Vec::new();
     for _ in 0..6 {
         let mut stream = miffy.send("GET /large HTTP/1.1\r\nhost: a\r\n\r\n").await;
@@ -438,7 +435,7 @@ async fn responses_of_http2_may_have_large_heads() {
         response
     })
     .await;
-    let miffy = in_front_of(&reference).await;
+    let miffy = in_front_of(&reference);
     let head = within("a response", async {
         read_head(&mut miffy.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await).await
     });
@@ -458,7 +455,7 @@ async fn a_body_that_breaks_off_is_the_clients_failure_in_http2_too() {
         Response::new(Full::from(""))
     })
     .await;
-    let miffy = in_front_of(&reference).await;
+    let miffy = in_front_of(&reference);
     let head = "POST /other HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
     let mut stream = miffy.send(format!("{head}no size\r\n")).await;
     let head = within("a response", read_head(&mut stream)).await;
@@ -516,7 +513,7 @@ async fn a_connection_of_http2_that_ends_is_replaced_if_it_had_served() {
     let reference =
         Backend::raw(move |stream| serve(stream, seen.clone(), answers.load(Ordering::Relaxed)))
             .await;
-    let miffy = in_front_of(&reference.url()).await;
+    let miffy = in_front_of(&reference.url());
     for _ in 0..3 {
         assert_eq!(miffy.get("/other").await.status(), 200);
     }

@@ -333,7 +333,15 @@ fn is_to_be_expected(fault: Fault, outcome: &str) -> bool {
         // Without a body, all of the answer has come.
         Seen::Same => "different",
         Seen::Cut => return ["candidate_failed.body", "different"].contains(&outcome),
-        Seen::Unending => return ["candidate_failed.timeout", "different"].contains(&outcome),
+        // What it sends of a body behind the answer to a HEAD is no answer to the next request.
+        Seen::Unending => {
+            return [
+                "candidate_failed.timeout",
+                "candidate_failed.protocol",
+                "different",
+            ]
+            .contains(&outcome);
+        }
         Seen::Gateway(504) => "candidate_failed.timeout",
         Seen::Gateway(_) => match fault {
             Fault::Refuse | Fault::TlsPlain | Fault::TlsAlert | Fault::TlsGarbage => {

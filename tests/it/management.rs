@@ -15,7 +15,7 @@ async fn busy() -> (Miffy, Broker, [Backend; 2]) {
     let broker = Broker::start();
     let reference = Backend::start(|_| async { json("1") }).await;
     let candidate = Backend::start(|_| async { json("2") }).await;
-    let miffy = between(&reference, &candidate, &broker).await;
+    let miffy = between(&reference, &candidate, &broker);
     for path in ["/x/1", "/x/2", "/other"] {
         miffy.get(path).await.bytes().await.unwrap();
     }

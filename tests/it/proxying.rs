@@ -29,7 +29,7 @@ async fn echo(request: Arrived) -> axum::response::Response {
 async fn the_reference_answers_and_each_side_is_told_its_role() {
     let broker = Broker::start();
     let (reference, candidate) = (Backend::start(echo).await, Backend::start(echo).await);
-    let miffy = between(&reference, &candidate, &broker).await;
+    let miffy = between(&reference, &candidate, &broker);
 
     let answer = miffy.get("/x/1").await.text().await.unwrap();
     assert_eq!(answer, r#"{"role":"reference"}"#);
@@ -66,7 +66,7 @@ async fn a_route_may_have_backends_of_its_own_behind_a_path() {
         candidate.url()
     );
     let setup = Setup::of(&nowhere, &nowhere, &broker).routes(&routes);
-    let miffy = setup.start().await;
+    let miffy = setup.start();
     assert_eq!(miffy.get("/x/1?q=/").await.status(), 200);
     miffy.outcomes(1).await;
     assert_eq!(reference.first().await.target, "/v1/x/1?q=/");
@@ -79,7 +79,7 @@ async fn targets_arrive_on_both_sides_as_they_were_sent() {
     let broker = Broker::start();
     let same = |_| async { json("{}") };
     let (reference, candidate) = (Backend::start(same).await, Backend::start(same).await);
-    let miffy = between(&reference, &candidate, &broker).await;
+    let miffy = between(&reference, &candidate, &broker);
     let long = format!("/x/{}", "a".repeat(8000));
     let targets = [
         "/x/a/../b",
@@ -124,7 +124,7 @@ async fn the_other_forms_of_targets_are_served() {
     let broker = Broker::start();
     let same = |_| async { json("{}") };
     let (reference, candidate) = (Backend::start(same).await, Backend::start(same).await);
-    let miffy = between(&reference, &candidate, &broker).await;
+    let miffy = between(&reference, &candidate, &broker);
     let ask = async |request: &str| {
         let mut stream = miffy.send(request).await;
         read_head(&mut stream).await
@@ -168,7 +168,7 @@ async fn headers_arrive_as_sent_but_for_the_hop_by_hop_ones() {
     let broker = Broker::start();
     let same = |_| async { json("{}") };
     let (reference, candidate) = (Backend::start(same).await, Backend::start(same).await);
-    let miffy = between(&reference, &candidate, &broker).await;
+    let miffy = between(&reference, &candidate, &broker);
     for path in BOTH_PATHS {
         let head = [
             format!("POST {path} HTTP/1.1\r\n").as_bytes(),
@@ -214,7 +214,7 @@ async fn a_responses_headers_keep_their_order() {
           D: 4\r\nContent-Length: 0\r\n\r\n",
     )
     .await;
-    let miffy = between(&backend, &backend, &broker).await;
+    let miffy = between(&backend, &backend, &broker);
     for path in BOTH_PATHS {
         let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
         let mut stream = miffy.send(&request).await;
@@ -241,7 +241,7 @@ async fn header_names_keep_their_spelling() {
         }
     })
     .await;
-    let miffy = between(&backend, &backend, &broker).await;
+    let miffy = between(&backend, &backend, &broker);
     let mut stream = miffy
         .send(b"GET /x/1 HTTP/1.1\r\nHOST: a\r\nX-ReQuest: 1\r\n\r\n")
         .await;
@@ -269,7 +269,7 @@ async fn responses_arrive_byte_for_byte() {
     let broker = Broker::start();
     for bytes in responses {
         let backend = Backend::answering(bytes).await;
-        let miffy = between(&backend, &backend, &broker).await;
+        let miffy = between(&backend, &backend, &broker);
         for path in BOTH_PATHS {
             let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
             let mut stream = miffy.send(&request).await;
@@ -297,7 +297,7 @@ async fn the_answer_to_head_says_what_the_reference_says_of_the_body() {
         "HTTP/1.1 200 OK\r\nx-no-length: 1\r\n\r\n",
     ] {
         let backend = Backend::answering(head.as_bytes()).await;
-        let miffy = between(&backend, &backend, &broker).await;
+        let miffy = between(&backend, &backend, &broker);
         let mut stream = miffy.send(b"HEAD /x/1 HTTP/1.1\r\nHost: a\r\n\r\n").await;
         assert_eq!(read_head(&mut stream).await, head);
         assert_eq!(miffy.outcomes(1).await, outcomes([("equal", 1)]));
@@ -323,7 +323,7 @@ async fn a_response_reaches_the_client_as_it_is_written() {
         }
     })
     .await;
-    let miffy = between(&backend, &backend, &broker).await;
+    let miffy = between(&backend, &backend, &broker);
     for path in BOTH_PATHS {
         let mut response = miffy.get(path).await;
         let first = within("the first chunk", response.chunk()).await.unwrap();
@@ -356,7 +356,7 @@ async fn a_request_reaches_the_reference_as_it_is_written() {
     .await;
     let arrived = Mutex::new(receiver);
     let candidate = Backend::start(|_| async { response(200, &[], Body::empty()) }).await;
-    let miffy = between(&reference, &candidate, &broker).await;
+    let miffy = between(&reference, &candidate, &broker);
     for path in BOTH_PATHS {
         let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
         let mut stream = miffy.send(&head).await;
@@ -394,7 +394,7 @@ async fn a_reference_that_fails_is_answered_for_without_telling_what_is_behind()
         if status == 504 {
             setup = setup.tables("[timeouts.reference]\nfirst_byte = \"200ms\"\n");
         }
-        let miffy = setup.start().await;
+        let miffy = setup.start();
         for path in BOTH_PATHS {
             let response = miffy.get(path).await;
             assert_eq!(response.status(), status, "{reference}");
@@ -432,7 +432,7 @@ async fn a_client_that_goes_away_ends_both_exchanges() {
         }
     })
     .await;
-    let miffy = between(&backend, &backend, &broker).await;
+    let miffy = between(&backend, &backend, &broker);
     let stream = miffy.send(b"GET /x/1 HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let mut seen = Vec::new();
     for _ in 0..2 {
@@ -473,7 +473,7 @@ async fn connections_can_be_upgraded_inside_and_outside_of_experiments() {
     })
     .await;
     let candidate = Backend::start(|_| async { json("{}") }).await;
-    let miffy = between(&reference, &candidate, &broker).await;
+    let miffy = between(&reference, &candidate, &broker);
     for path in BOTH_PATHS {
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
@@ -501,7 +501,7 @@ async fn connections_can_be_upgraded_inside_and_outside_of_experiments() {
 async fn http2_with_prior_knowledge_is_served_on_the_same_port() {
     let broker = Broker::start();
     let (reference, candidate) = (Backend::start(echo).await, Backend::start(echo).await);
-    let miffy = between(&reference, &candidate, &broker).await;
+    let miffy = between(&reference, &candidate, &broker);
     let stream = TokioIo::new(miffy.connect().await);
     let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream);
     let (mut sender, connection) = handshake.await.unwrap();
@@ -524,7 +524,7 @@ async fn requests_of_one_connection_may_be_pipelined() {
     let broker = Broker::start();
     let path = |request: Arrived| async move { response(200, &[], request.target) };
     let (reference, candidate) = (Backend::start(path).await, Backend::start(path).await);
-    let miffy = between(&reference, &candidate, &broker).await;
+    let miffy = between(&reference, &candidate, &broker);
     let requests = "GET /x/1 HTTP/1.1\r\nHost: a\r\n\r\nGET /x/2 HTTP/1.1\r\nHost: a\r\n\r\n";
     let mut stream = miffy.send(&requests).await;
     for expected in ["/x/1", "/x/2"] {
@@ -540,7 +540,7 @@ async fn requests_of_one_connection_may_be_pipelined() {
 async fn a_post_is_mirrored_though_the_reference_is_away() {
     let broker = Broker::start();
     let candidate = Backend::start(|_| async { json("{}") }).await;
-    let setup = Setup::of(nobody(), &candidate, &broker).start().await;
+    let setup = Setup::of(nobody(), &candidate, &broker).start();
     let response = setup.post("/x/1", "a body").await;
     assert_eq!(response.status(), 502);
     assert_eq!(
@@ -576,7 +576,7 @@ async fn a_connection_that_was_closed_while_idle_costs_no_idempotent_request() {
         }
     })
     .await;
-    let miffy = between(&backend, &backend, &broker).await;
+    let miffy = between(&backend, &backend, &broker);
     assert_eq!(miffy.get("/outside").await.status(), 200);
     // This one meets the hang-up, and is sent again on a connection of its own.
     assert_eq!(miffy.get("/outside").await.status(), 200);
@@ -595,7 +595,7 @@ async fn a_get_may_have_a_body_of_unknown_length() {
     let broker = Broker::start();
     let echo = |request: Arrived| async move { response(200, &[], request.body) };
     let (reference, candidate) = (Backend::start(echo).await, Backend::start(echo).await);
-    let miffy = between(&reference, &candidate, &broker).await;
+    let miffy = between(&reference, &candidate, &broker);
     for path in BOTH_PATHS {
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
@@ -623,7 +623,7 @@ async fn a_response_framed_twice_arrives_whole() {
             stream.write_all(answer.as_bytes()).await.unwrap();
         })
         .await;
-        let miffy = between(&backend, &backend, &broker).await;
+        let miffy = between(&backend, &backend, &broker);
         for path in BOTH_PATHS {
             let response = miffy.get(path).await;
             assert_eq!(response.headers().get("content-length"), None);
@@ -640,7 +640,7 @@ async fn a_response_with_trailers_arrives_with_them_and_is_compared() {
     let answer = "HTTP/1.1 200 OK\r\ntrailer: x-sum\r\ntransfer-encoding: chunked\r\n\r\n\
                   2\r\n{}\r\n0\r\nx-sum: 1\r\n\r\n";
     let backend = Backend::answering(answer.as_bytes()).await;
-    let miffy = between(&backend, &backend, &broker).await;
+    let miffy = between(&backend, &backend, &broker);
     let request = "GET /x/1 HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: close, te\r\n\r\n";
     let mut stream = miffy.send(&request).await;
     let mut received = String::new();
@@ -659,7 +659,7 @@ async fn a_reference_that_refuses_an_upload_and_hangs_up_is_heard() {
         b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
     )
     .await;
-    let miffy = between(&backend, &backend, &broker).await;
+    let miffy = between(&backend, &backend, &broker);
     for _ in 0..10 {
         for path in BOTH_PATHS {
             let head =
@@ -687,7 +687,7 @@ async fn a_reference_that_refuses_an_upload_and_hangs_up_is_heard() {
 async fn a_failed_request_is_answered_before_its_upload_ends_and_mirrored_after_it() {
     let broker = Broker::start();
     let candidate = Backend::start(|_| async { json("{}") }).await;
-    let miffy = Setup::of(nobody(), &candidate, &broker).start().await;
+    let miffy = Setup::of(nobody(), &candidate, &broker).start();
     let start = "POST /x/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nhalf";
     let mut stream = miffy.send(&start).await;
     assert!(read_head(&mut stream).await.starts_with("HTTP/1.1 502"));
@@ -721,7 +721,7 @@ async fn many_connections_that_were_closed_while_idle_cost_no_idempotent_request
         }
     })
     .await;
-    let miffy = between(&backend, &backend, &broker).await;
+    let miffy = between(&backend, &backend, &broker);
     let together = (0..5).map(|_| {
         let request = miffy.client.get(miffy.url("/together"));
         tokio::spawn(request.send())
@@ -739,7 +739,7 @@ async fn what_clients_do_wrong_is_not_put_down_to_the_reference() {
     let broker = Broker::start();
     let same = |_| async { json("{}") };
     let (reference, candidate) = (Backend::start(same).await, Backend::start(same).await);
-    let miffy = between(&reference, &candidate, &broker).await;
+    let miffy = between(&reference, &candidate, &broker);
     for path in BOTH_PATHS {
         let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
         let mut stream = miffy.send(&head).await;
@@ -798,7 +798,7 @@ async fn an_upload_that_waits_to_be_asked_for_is_asked_for_by_the_reference() {
         let (reference, mut read) = asked_whether(ask, "body", ok).await;
         let candidate = Backend::start(|_| async { response(200, &[("content-length", "0")], "") });
         let candidate = candidate.await;
-        let miffy = between(&reference, &candidate, &broker).await;
+        let miffy = between(&reference, &candidate, &broker);
         for path in BOTH_PATHS {
             let mut stream = miffy
                 .send(format!("PUT {path} HTTP/1.1\r\n{EXPECTING}"))
@@ -825,7 +825,7 @@ async fn an_upload_that_the_reference_refuses_is_not_asked_for() {
     let broker = Broker::start();
     let refusal = b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n";
     let (reference, mut read) = asked_whether(b"", "", refusal).await;
-    let miffy = between(&reference, &reference, &broker).await;
+    let miffy = between(&reference, &reference, &broker);
     for path in BOTH_PATHS {
         let mut stream = miffy
             .send(format!("PUT {path} HTTP/1.1\r\n{EXPECTING}"))
@@ -869,7 +869,7 @@ async fn a_refusal_of_an_upload_arrives_whole_and_its_connection_goes_on() {
         }
     })
     .await;
-    let miffy = between(&reference, &reference, &broker).await;
+    let miffy = between(&reference, &reference, &broker);
     for path in BOTH_PATHS {
         sender.send_replace(false);
         let mut stream = miffy
@@ -910,7 +910,7 @@ async fn backends_are_told_the_way_of_a_request_only_if_they_are_to_be() {
                 .map(|value| value.to_str().unwrap().to_owned())
         })
     };
-    let miffy = between(&reference, &candidate, &broker).await;
+    let miffy = between(&reference, &candidate, &broker);
     miffy.get("/x/1").await;
     miffy.outcomes(1).await;
     assert_eq!(told(&reference), [None, None, None, None]);
@@ -918,7 +918,7 @@ async fn backends_are_told_the_way_of_a_request_only_if_they_are_to_be() {
     miffy.stop().await;
 
     let setup = Setup::of(&reference, &candidate, &broker).more("forwarded = true");
-    let miffy = setup.start().await;
+    let miffy = setup.start();
     let host = miffy.address.to_string();
     miffy.get("/x/1").await;
     miffy.outcomes(1).await;
@@ -971,7 +971,7 @@ async fn an_answer_of_the_reference_may_have_a_limit_of_time() {
     let candidate = Backend::start(|_| async { json("{}") }).await;
     let limit = "[timeouts.reference]\nexchange = \"200ms\"\n";
     let setup = |reference| Setup::of(reference, &candidate, &broker).tables(limit);
-    let miffy = setup(&endless).start().await;
+    let miffy = setup(&endless).start();
     for path in BOTH_PATHS {
         let answer = miffy.get(path).await;
         assert_eq!(answer.status(), 200);
@@ -981,7 +981,7 @@ async fn an_answer_of_the_reference_may_have_a_limit_of_time() {
     let failed = outcomes([("reference_failed.timeout", 1)]);
     assert_eq!(miffy.outcomes(1).await, failed);
     miffy.stop().await;
-    let miffy = setup(&hanging).start().await;
+    let miffy = setup(&hanging).start();
     for path in BOTH_PATHS {
         assert_eq!(miffy.get(path).await.status(), 504);
     }
@@ -1005,7 +1005,7 @@ async fn a_client_that_does_not_read_holds_the_reference_back() {
         }
     })
     .await;
-    let miffy = Setup::of(&endless, nobody(), &broker).start().await;
+    let miffy = Setup::of(&endless, nobody(), &broker).start();
     for path in BOTH_PATHS {
         let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
         let mut stream = miffy.send(request).await;

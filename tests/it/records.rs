@@ -90,7 +90,7 @@ async fn every_kind_of_record_follows_the_schema() {
         }
     })
     .await;
-    let miffy = between(&reference, &candidate, &broker).await;
+    let miffy = between(&reference, &candidate, &broker);
     let targets = ["none", "cookies", "status", "bytes", "long", "other?q=%2F"];
     for target in targets {
         miffy
@@ -102,7 +102,7 @@ async fn every_kind_of_record_follows_the_schema() {
     }
     miffy.outcomes(6).await;
     miffy.stop().await;
-    let failing = Setup::of(nobody(), nobody(), &broker).start().await;
+    let failing = Setup::of(nobody(), nobody(), &broker).start();
     failing.post("/x/down", "{}").await;
     failing.outcomes(1).await;
     failing.stop().await;
@@ -119,7 +119,7 @@ async fn a_json_body_stands_in_the_record_as_it_was_written() {
     let reference =
         Backend::start(|_| async { json("{\"z\" : 1.50,\r\n \"a\":9007199254740993 }\n") }).await;
     let candidate = Backend::start(|_| async { json("{}") }).await;
-    let miffy = between(&reference, &candidate, &broker).await;
+    let miffy = between(&reference, &candidate, &broker);
     miffy.get("/x/1").await;
     miffy.outcomes(1).await;
     miffy.stop().await;
@@ -135,7 +135,7 @@ async fn credentials_of_the_request_are_masked() {
         Backend::start(|_| async { json("1") }).await,
         Backend::start(|_| async { json("2") }).await,
     );
-    let miffy = between(&reference, &candidate, &broker).await;
+    let miffy = between(&reference, &candidate, &broker);
     let secret = "s3cret";
     let request = miffy
         .client
@@ -172,10 +172,7 @@ async fn bodies_over_the_bound_are_there_with_their_start() {
     let reference = Backend::start(|_| async { response(200, &[], "abc".repeat(1000)) }).await;
     let candidate = Backend::start(|_| async { response(200, &[], "abc".repeat(1001)) }).await;
     let setup = Setup::of(&reference, &candidate, &broker);
-    let miffy = setup
-        .tables("[capture]\nmax_body = \"1KiB\"\n")
-        .start()
-        .await;
+    let miffy = setup.tables("[capture]\nmax_body = \"1KiB\"\n").start();
     miffy.get("/x/1").await.bytes().await.unwrap();
     miffy.outcomes(1).await;
     miffy.stop().await;
@@ -215,7 +212,7 @@ async fn times_are_those_of_the_exchange() {
     })
     .await;
     let candidate = Backend::start(|_| async { response(200, &[], "b") }).await;
-    let miffy = between(&slow, &candidate, &broker).await;
+    let miffy = between(&slow, &candidate, &broker);
     let before = SystemTime::now() - Duration::from_millis(1);
     let answer = miffy.get("/x/1").await;
     let begun = Instant::now();
@@ -258,7 +255,7 @@ async fn bodies_then_differences_then_headers_give_way_until_a_record_fits() {
     let candidate = Backend::start(answer(2)).await;
     let setup = Setup::of(&reference, &candidate, &broker);
     let tables = "\"message.max.bytes\" = 10000\n[compare]\nmax_differences = 1000\n";
-    let miffy = setup.tables(tables).start().await;
+    let miffy = setup.tables(tables).start();
     miffy.get("/x/1").await.bytes().await.unwrap();
     miffy.outcomes(1).await;
     miffy.stop().await;
@@ -294,7 +291,7 @@ async fn any_json_reader_can_read_a_body_however_deep() {
     // The first is as deep as is taken for JSON; the other isn't any longer.
     let reference = Backend::start(move |_| async move { json(deep(120)) }).await;
     let candidate = Backend::start(move |_| async move { json(deep(121)) }).await;
-    let miffy = between(&reference, &candidate, &broker).await;
+    let miffy = between(&reference, &candidate, &broker);
     miffy.get("/x/1").await.bytes().await.unwrap();
     miffy.outcomes(1).await;
     miffy.stop().await;

@@ -44,7 +44,7 @@ async fn a_pair_is_equal_or_different() {
     ] {
         let broker = Broker::start();
         let candidate = Backend::start(move |_| async move { json(answer) }).await;
-        let miffy = between(&reference, &candidate, &broker).await;
+        let miffy = between(&reference, &candidate, &broker);
         one_request(miffy, &broker, outcome, records).await;
     }
 }
@@ -76,7 +76,7 @@ async fn a_candidate_that_fails_is_a_difference_with_its_cause() {
         if cause == "timeout" {
             setup = setup.tables("[timeouts.candidate]\nexchange = \"300ms\"\n");
         }
-        let (outcome, miffy) = (format!("candidate_failed.{cause}"), setup.start().await);
+        let (outcome, miffy) = (format!("candidate_failed.{cause}"), setup.start());
         assert_eq!(miffy.get("/x/1").await.text().await.unwrap(), r#"{"n":1}"#);
         assert_eq!(miffy.outcomes(1).await, outcomes([(outcome.as_str(), 1)]));
         miffy.stop().await;
@@ -112,7 +112,7 @@ async fn a_reference_that_fails_is_a_difference_with_its_cause() {
         if cause == "timeout" {
             setup = setup.tables("[timeouts.reference]\nfirst_byte = \"200ms\"\n");
         }
-        let (outcome, miffy) = (format!("reference_failed.{cause}"), setup.start().await);
+        let (outcome, miffy) = (format!("reference_failed.{cause}"), setup.start());
         // A body that is cut off is cut off for the client, too.
         let _cut = miffy.get("/x/1").await.bytes().await;
         assert_eq!(miffy.outcomes(1).await, outcomes([(outcome.as_str(), 1)]));
@@ -128,7 +128,7 @@ async fn a_reference_that_fails_is_a_difference_with_its_cause() {
 async fn two_sides_that_fail_are_not_equal() {
     let broker = Broker::start();
     let nobody = nobody();
-    let miffy = Setup::of(&nobody, &nobody, &broker).start().await;
+    let miffy = Setup::of(&nobody, &nobody, &broker).start();
     one_request(miffy, &broker, "reference_failed.connect", 1).await;
 }
 
@@ -138,7 +138,7 @@ async fn clients_get_their_answers_while_the_candidate_hangs() {
     let reference = Backend::start(ok).await;
     let hanging = Backend::hanging().await;
     let setup = Setup::of(&reference, &hanging, &broker).tables("[shadow]\nmax_in_flight = 3\n");
-    let miffy = setup.start().await;
+    let miffy = setup.start();
     for _ in 0..10 {
         assert_eq!(miffy.get("/x/1").await.text().await.unwrap(), r#"{"n":1}"#);
     }
@@ -156,7 +156,7 @@ async fn clients_that_send_slowly_hold_up_nobodys_mirroring() {
     let broker = Broker::start();
     let (reference, candidate) = (Backend::start(ok).await, Backend::start(ok).await);
     let setup = Setup::of(&reference, &candidate, &broker);
-    let miffy = setup.tables("[shadow]\nmax_in_flight = 1\n").start().await;
+    let miffy = setup.tables("[shadow]\nmax_in_flight = 1\n").start();
     let start = "POST /x/slow HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{";
     let mut slow = miffy.send(&start).await;
     until("the upload to have begun", || async {
@@ -176,7 +176,7 @@ async fn only_the_methods_of_a_route_are_mirrored() {
     let (reference, candidate) = (Backend::start(ok).await, Backend::start(ok).await);
     let setup = Setup::of(&reference, &candidate, &broker)
         .routes(r#"{ path = "/x/{*rest}", methods = ["GET"] }"#);
-    let miffy = setup.start().await;
+    let miffy = setup.start();
     miffy.post("/x/1", "{}").await;
     miffy.get("/x/1").await;
     let expected = outcomes([("equal", 1), ("skipped.method", 1)]);
@@ -190,7 +190,7 @@ async fn only_the_methods_of_a_route_are_mirrored() {
 async fn the_candidate_is_sent_the_request_that_the_reference_was_sent() {
     let broker = Broker::start();
     let (reference, candidate) = (Backend::start(ok).await, Backend::start(ok).await);
-    let miffy = between(&reference, &candidate, &broker).await;
+    let miffy = between(&reference, &candidate, &broker);
     let request = miffy.client.put(miffy.url("/x/1?q=%2F")).body("the body");
     request.header("x-own", "1").send().await.unwrap();
     miffy.outcomes(1).await;
@@ -214,7 +214,7 @@ async fn a_request_over_the_bound_reaches_the_reference_and_is_not_mirrored() {
     let echo = |request: Arrived| async move { response(200, &[], request.body) };
     let (reference, candidate) = (Backend::start(echo).await, Backend::start(echo).await);
     let setup = Setup::of(&reference, &candidate, &broker).tables("[capture]\nmax_body = 1000\n");
-    let miffy = setup.start().await;
+    let miffy = setup.start();
     let body = "x".repeat(200_000);
     let answer = miffy.post("/x/1", body.clone()).await;
     assert_eq!(answer.text().await.unwrap(), body);
@@ -245,7 +245,7 @@ async fn responses_over_the_bound_stream_on_and_are_compared_by_length_and_hash(
         .await;
         let tables = format!("[capture]\n{bounds}\n");
         let setup = Setup::of(&reference, &candidate, &broker).tables(&tables);
-        let miffy = setup.start().await;
+        let miffy = setup.start();
         assert_eq!(miffy.get("/x/1").await.text().await.unwrap(), long('a'));
         assert_eq!(
             miffy.outcomes(1).await,
@@ -277,7 +277,7 @@ async fn a_reference_that_answers_before_the_request_is_whole_is_not_compared() 
     let reference =
         Backend::answering(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n").await;
     let candidate = Backend::start(ok).await;
-    let miffy = between(&reference, &candidate, &broker).await;
+    let miffy = between(&reference, &candidate, &broker);
     let head = "POST /x/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nonly the start";
     let mut stream = miffy.send(&head).await;
     assert!(read_head(&mut stream).await.starts_with("HTTP/1.1 413"));
@@ -308,7 +308,7 @@ async fn a_pair_whose_reference_does_not_end_is_given_up() {
     .await;
     let candidate = Backend::start(ok).await;
     let setup = Setup::of(&endless, &candidate, &broker).tables("[shadow]\nmax_wait = \"100ms\"\n");
-    let miffy = setup.start().await;
+    let miffy = setup.start();
     let mut streaming = miffy.get("/x/1").await;
     assert_eq!(
         streaming.chunk().await.unwrap().as_deref(),
@@ -339,7 +339,7 @@ async fn large_pairs_are_compared_too() {
     };
     let reference = Backend::start(move |_| async move { json(body("1.50")) }).await;
     let candidate = Backend::start(move |_| async move { json(body("1.5")) }).await;
-    let miffy = between(&reference, &candidate, &broker).await;
+    let miffy = between(&reference, &candidate, &broker);
     one_request(miffy, &broker, "equal", 0).await;
 }
 
@@ -363,7 +363,7 @@ async fn a_stop_lets_running_exchanges_finish_and_gives_up_the_rest() {
     })
     .await;
     let setup = Setup::of(&reference, &candidate, &broker).more("shutdown_timeout = \"3s\"");
-    let miffy = setup.start().await;
+    let miffy = setup.start();
     miffy.get("/x/finish").await.bytes().await.unwrap();
     let finish = within("the first exchange", begun.recv()).await.unwrap();
     miffy.get("/x/hang").await.bytes().await.unwrap();
@@ -404,7 +404,7 @@ async fn an_observer_that_panics_costs_no_record_and_no_count() {
     };
     let setup = Setup::of(&reference, &candidate, &broker)
         .routes(r#"{ path = "/x/{*rest}", methods = ["GET"] }"#);
-    let miffy = setup.start_with(plugs).await;
+    let miffy = setup.start_with(plugs);
     for answer in [miffy.get("/x/1").await, miffy.post("/x/1", "").await] {
         assert_eq!(answer.bytes().await.unwrap(), r#"{"n":1}"#);
     }
@@ -435,7 +435,7 @@ async fn the_ledger_adds_up_under_load_with_everything_going_wrong() {
     .await;
     let setup = Setup::of(&reference, &candidate, &broker)
         .tables("[shadow]\nmax_in_flight = 8\n[timeouts.candidate]\nexchange = \"100ms\"\n");
-    let miffy = setup.start().await;
+    let miffy = setup.start();
     let clients = (0..8).map(|client: u32| {
         let (http, url) = (miffy.client.clone(), miffy.url("/x/"));
         tokio::spawn(async move {
@@ -485,7 +485,7 @@ async fn a_candidate_that_fails_again_and_again_is_left_alone_until_it_answers()
     let tables = "[timeouts.candidate]\nexchange = \"50ms\"\n\
                   [shadow.breaker]\nfailures = 2\npause = \"300ms\"\n";
     let setup = Setup::of(&reference, &candidate, &broker).tables(tables);
-    let miffy = setup.start().await;
+    let miffy = setup.start();
     for n in 1..=2 {
         miffy.get("/x/1").await;
         let expected = outcomes([("candidate_failed.timeout", n)]);
@@ -519,7 +519,7 @@ async fn an_experiment_may_have_a_limit_of_its_own() {
     let routes =
         r#"{ path = "/x/{id}", name = "x", max_in_flight = 1 }, { path = "/y/{id}", name = "y" }"#;
     let setup = Setup::of(&reference, &hanging, &broker).routes(routes);
-    let miffy = setup.more("shutdown_timeout = \"100ms\"").start().await;
+    let miffy = setup.more("shutdown_timeout = \"100ms\"").start();
     for path in ["/x/1", "/x/2", "/x/3", "/y/1", "/y/2"] {
         assert_eq!(miffy.get(path).await.status(), 200);
     }

@@ -100,7 +100,7 @@ impl Scene {
     async fn start() -> Self {
         let (first, reference) = strict().await;
         let (second, candidate) = strict().await;
-        let miffy = between(&first, &second, &Broker::start()).await;
+        let miffy = between(&first, &second, &Broker::start());
         Self {
             miffy,
             reference,

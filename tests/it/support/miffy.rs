@@ -65,12 +65,12 @@ impl Setup {
         self
     }
 
-    pub(crate) async fn start(self) -> Miffy {
-        self.start_with(Plugs::default()).await
+    pub(crate) fn start(self) -> Miffy {
+        self.start_with(Plugs::default())
     }
 
-    pub(crate) async fn start_with(self, plugs: Plugs) -> Miffy {
-        Miffy::start(&self.toml(), &Environment::default(), plugs).await
+    pub(crate) fn start_with(self, plugs: Plugs) -> Miffy {
+        Miffy::start(&self.toml(), &Environment::default(), plugs)
     }
 
     pub(crate) fn toml(&self) -> String {
@@ -82,13 +82,13 @@ impl Setup {
 }
 
 /// miffy between two backends, with an experiment on `/x/{*rest}`.
-pub(crate) async fn between(reference: &Backend, candidate: &Backend, broker: &Broker) -> Miffy {
-    Setup::of(reference, candidate, broker).start().await
+pub(crate) fn between(reference: &Backend, candidate: &Backend, broker: &Broker) -> Miffy {
+    Setup::of(reference, candidate, broker).start()
 }
 
 impl Miffy {
     /// Starts with this configuration, on free ports of the loopback interface.
-    pub(crate) async fn start(config: &str, environment: &Environment, plugs: Plugs) -> Self {
+    pub(crate) fn start(config: &str, environment: &Environment, plugs: Plugs) -> Self {
         let loaded = load(&Source::Text(config.to_owned()), environment);
         let mut settings = loaded
             .unwrap_or_else(|problems| panic!("{problems}"))
