@@ -1,9 +1,8 @@
 //! The client towards backends, for both sides of an experiment.
 //!
 //! It is hyper-util's pooled client for HTTP/1.1, and hyper's connections for HTTP/2, because these send a
-//! target's bytes as they came. It follows no
-//! redirect, decodes no body, heeds no proxy variable, and adds no header but the role (and a `Host`
-//! where a client sent none).
+//! target's bytes as they came. It follows no redirect, decodes no body, heeds no proxy variable, and adds
+//! no header but the role (and a `Host` where a client of HTTP/1.0 sent none).
 //!
 //! # Layout
 //!

@@ -287,11 +287,17 @@ impl Server {
 
 /// The next connection that is waiting to be accepted; `None` if there is none.
 async fn waiting(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
-    let accepted = poll_fn(|cx| match listener.poll_accept(cx) {
-        Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
-        Poll::Pending => Poll::Ready(None),
-    });
-    accepted.await?.ok()
+    loop {
+        let accepted = poll_fn(|cx| match listener.poll_accept(cx) {
+            Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+            Poll::Pending => Poll::Ready(None),
+        });
+        match accepted.await? {
+            Ok(accepted) => return Some(accepted),
+            Err(error) if ended_before_it_began(&error) => {}
+            Err(_) => return None,
+        }
+    }
 }
 
 /// What is done with each request of a connection, whatever it is.

@@ -329,19 +329,14 @@ async fn whatever_the_candidate_does_clients_get_the_references_bytes() {
 
 /// Whether a request that was mirrored may end so; never as equal.
 fn is_to_be_expected(fault: Fault, outcome: &str) -> bool {
+    const BESIDE: &str = "candidate_failed.protocol";
+    let is_one_of = |outcomes: &[&str]| outcomes.contains(&outcome);
     let of_fault = match Seen::of(fault) {
         // Without a body, all of the answer has come.
         Seen::Same => "different",
-        Seen::Cut => return ["candidate_failed.body", "different"].contains(&outcome),
         // What it sends of a body behind the answer to a HEAD is no answer to the next request.
-        Seen::Unending => {
-            return [
-                "candidate_failed.timeout",
-                "candidate_failed.protocol",
-                "different",
-            ]
-            .contains(&outcome);
-        }
+        Seen::Cut => return is_one_of(&["candidate_failed.body", BESIDE, "different"]),
+        Seen::Unending => return is_one_of(&["candidate_failed.timeout", BESIDE, "different"]),
         Seen::Gateway(504) => "candidate_failed.timeout",
         Seen::Gateway(_) => match fault {
             Fault::Refuse | Fault::TlsPlain | Fault::TlsAlert | Fault::TlsGarbage => {
