@@ -50,8 +50,9 @@ pub(crate) struct Options {
     /// Connections of clients that never finish a request's head
     #[arg(long, default_value_t = 2000)]
     pub(crate) slow_heads: usize,
-    /// What may stay of a case's memory with the allocator, in MiB above what there was at first
-    #[arg(long, default_value_t = 128)]
+    /// What may stay of a case's memory with the allocator, in MiB above what there was at first. glibc keeps the
+    /// most (235) where a candidate sends heads of 100 KiB, and no more from case to case
+    #[arg(long, default_value_t = 256)]
     pub(crate) kept_mib: usize,
     /// The most that miffy may add to the 99th percentile, in milliseconds [default: no limit, since it
     /// depends on the machine, and on what else it does]
