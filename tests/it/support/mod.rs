@@ -13,7 +13,7 @@ pub(crate) mod wire;
 use std::time::Duration;
 
 /// How long anything may take that is waited for. Nothing takes nearly as long unless it never comes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits for a future that has to end.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
