@@ -25,6 +25,7 @@
 //! - [`capture`]: bounded copies of an exchange; where the live path and the shadow meet
 //! - [`shadow`]: the candidate's side
 //! - [`compare`]: whether two answers are alike
+//! - `json`: JSON as it is written
 //! - [`record`]: what is published
 //! - [`delivery`]: the way to Kafka
 //! - [`outcome`]: how a matched request can end
@@ -43,6 +44,7 @@ pub mod compare;
 pub mod config;
 pub mod delivery;
 pub mod experiment;
+mod json;
 mod librdkafka;
 pub mod management;
 pub mod outcome;

@@ -11,15 +11,11 @@
 //! # Layout
 //!
 //! - `difference`: where, what kind, both values
-//! - `json`: a reader that loses nothing
 //! - `media`: what a body says it is
-//! - `number`: decimals, as written
 //! - `tree`: the differences of two documents
 
 mod difference;
-mod json;
 mod media;
-mod number;
 mod tree;
 
 use http::{HeaderMap, StatusCode};
@@ -27,8 +23,8 @@ use http::{HeaderMap, StatusCode};
 pub use difference::{Difference, Differences, Kind, Shown, shorten};
 pub use media::is_json;
 
+use crate::json::{self, Document};
 use difference::common_prefix;
-use json::Document;
 
 /// One side's answer but for its body.
 #[derive(Debug, Clone, Copy)]

@@ -7,8 +7,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::difference::{self, Difference, Differences, Kind, Shown};
-use super::json::{self, Document, Value};
-use super::number;
+use crate::json::{self, Document, Value, number};
 
 /// Bytes of a path that are written out; a longer one ends in an ellipsis.
 const MAX_PATH: usize = 1024;

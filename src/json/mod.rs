@@ -7,17 +7,25 @@
 //!
 //! A [`Document`] is one list of nodes, each before those within it, of 16 bytes each: a tree of boxes
 //! would take up to a hundred times the memory of the text that it is made of.
+//!
+//! # Layout
+//!
+//! - `number`: decimals, as written
+//! - `pattern`: places in a document
+
+pub(crate) mod number;
+pub(crate) mod pattern;
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 /// Levels of arrays and objects within each other. Those of a record around a body come on top, and many
 /// readers end at 128.
-pub(super) const MAX_DEPTH: usize = 120;
+pub(crate) const MAX_DEPTH: usize = 120;
 
 /// A text that is JSON.
 #[derive(Debug)]
-pub(super) struct Document<'a> {
+pub(crate) struct Document<'a> {
     text: &'a str,
     nodes: Vec<Node>,
 }
@@ -37,7 +45,7 @@ struct Node {
 
 /// What a value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Null,
     Bool,
     Number,
@@ -48,20 +56,20 @@ pub(super) enum Kind {
 
 /// A value in its document.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Value<'d> {
+pub(crate) struct Value<'d> {
     document: &'d Document<'d>,
     at: usize,
 }
 
 impl<'a> Document<'a> {
     /// Reads a whole text as one value; `None` if it is none, or goes beyond the bounds above.
-    pub(super) fn parse(text: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
         let (text, nodes) = read(text, Vec::new())?;
         Some(Self { text, nodes })
     }
 
     /// The value that it is.
-    pub(super) fn root(&self) -> Value<'_> {
+    pub(crate) fn root(&self) -> Value<'_> {
         Value {
             document: self,
             at: 0,
@@ -70,7 +78,7 @@ impl<'a> Document<'a> {
 }
 
 /// Whether [`Document::parse`] would read a text, at no cost of memory.
-pub(super) fn is_json(text: &[u8]) -> bool {
+pub(crate) fn is_json(text: &[u8]) -> bool {
     read(text, Nothing).is_some()
 }
 
@@ -95,17 +103,17 @@ impl<'d> Value<'d> {
     }
 
     /// As it is written, without the white space around it.
-    pub(super) fn text(self) -> &'d str {
+    pub(crate) fn text(self) -> &'d str {
         let node = self.node();
         &self.document.text[node.start as usize..node.end as usize]
     }
 
-    pub(super) fn kind(self) -> Kind {
+    pub(crate) fn kind(self) -> Kind {
         self.node().kind
     }
 
     /// Of a string: what it stands for.
-    pub(super) fn unescaped(self) -> Cow<'d, str> {
+    pub(crate) fn unescaped(self) -> Cow<'d, str> {
         let text = self.text();
         let raw = &text[1..text.len() - 1];
         if self.node().escaped {
@@ -116,7 +124,7 @@ impl<'d> Value<'d> {
     }
 
     /// Whether two strings stand for the same.
-    pub(super) fn is_same_string(self, other: Value<'_>) -> bool {
+    pub(crate) fn is_same_string(self, other: Value<'_>) -> bool {
         if self.node().escaped || other.node().escaped {
             self.unescaped() == other.unescaped()
         } else {
@@ -125,7 +133,7 @@ impl<'d> Value<'d> {
     }
 
     /// Of an array: its items.
-    pub(super) fn items(self) -> impl Iterator<Item = Value<'d>> {
+    pub(crate) fn items(self) -> impl Iterator<Item = Value<'d>> {
         let end = self.at + self.node().span as usize;
         let mut at = self.at + 1;
         std::iter::from_fn(move || {
@@ -138,7 +146,7 @@ impl<'d> Value<'d> {
     }
 
     /// Of an object: its members, each a key and its value.
-    pub(super) fn members(self) -> impl Iterator<Item = (Value<'d>, Value<'d>)> {
+    pub(crate) fn members(self) -> impl Iterator<Item = (Value<'d>, Value<'d>)> {
         let mut parts = self.items();
         std::iter::from_fn(move || Some((parts.next()?, parts.next()?)))
     }

@@ -5,7 +5,7 @@
 //! fraction are two types to many clients, so `1` is not `1.0`.
 
 /// Whether two JSON numbers, as written, are the same.
-pub(super) fn equal(a: &str, b: &str) -> bool {
+pub(crate) fn equal(a: &str, b: &str) -> bool {
     if a == b {
         return true;
     }

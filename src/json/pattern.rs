@@ -1,0 +1,271 @@
+//! Patterns of places in a document: JSON Pointers (RFC 6901) in which `*` is any one segment, and `**` any
+//! number of them, none included.
+//!
+//! `/items/*/price` is the price of every item, `/**/trace_id` a `trace_id` anywhere, and `/meta/**`
+//! `meta` with all that is in it.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// From a value to one within it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Segment<'a> {
+    /// By an object's key, unescaped.
+    Key(&'a str),
+    /// By an array's index.
+    Index(usize),
+}
+
+/// A pattern of places.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Pattern {
+    text: String,
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Part {
+    /// This key, or this index.
+    Literal(String),
+    /// Any one segment.
+    One,
+    /// Any number of segments.
+    Any,
+}
+
+impl Pattern {
+    /// As it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for Pattern {
+    /// What is wrong with it.
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if !text.is_empty() && !text.starts_with('/') {
+            return Err(format!(
+                "\"{text}\" is no place in a document: a JSON Pointer begins with \"/\""
+            ));
+        }
+        let part = |segment: &str| match segment {
+            "*" => Ok(Part::One),
+            "**" => Ok(Part::Any),
+            _ => unescape(segment)
+                .map(Part::Literal)
+                .ok_or_else(|| format!("\"{text}\" has a \"~\" that is not \"~0\" or \"~1\"")),
+        };
+        let parts = text
+            .split('/')
+            .skip(1)
+            .map(part)
+            .collect::<Result<_, _>>()?;
+        let text = text.to_owned();
+        Ok(Self { text, parts })
+    }
+}
+
+/// A segment of a JSON Pointer as it is meant (RFC 6901 §4).
+fn unescape(segment: &str) -> Option<String> {
+    let mut parts = segment.split('~');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (escaped, rest) = match part.as_bytes().first()? {
+            b'0' => ('~', &part[1..]),
+            b'1' => ('/', &part[1..]),
+            _ => return None,
+        };
+        text.push(escaped);
+        text.push_str(rest);
+    }
+    Some(text)
+}
+
+/// Writes a segment behind a JSON Pointer (RFC 6901 §3).
+pub(crate) fn push_segment(pointer: &mut String, segment: Segment<'_>) {
+    pointer.push('/');
+    match segment {
+        Segment::Key(key) if key.contains(['~', '/']) => {
+            pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+        }
+        Segment::Key(key) => pointer.push_str(key),
+        Segment::Index(index) => pointer.push_str(&index.to_string()),
+    }
+}
+
+/// Follows a walk through a document, and tells which of some patterns lead to where it is.
+///
+/// Patterns are known by their index in the list that it was made of.
+#[derive(Debug)]
+pub(crate) struct Tracker<'p> {
+    patterns: Vec<&'p Pattern>,
+    /// Of each level: how far patterns have come, as (pattern, parts passed); the levels one behind the other.
+    states: Vec<(usize, usize)>,
+    /// Where each level begins in `states`.
+    levels: Vec<usize>,
+}
+
+impl<'p> Tracker<'p> {
+    /// At the document's root.
+    pub(crate) fn new(patterns: impl IntoIterator<Item = &'p Pattern>) -> Self {
+        let mut tracker = Self {
+            patterns: patterns.into_iter().collect(),
+            states: Vec::new(),
+            levels: vec![0],
+        };
+        for pattern in 0..tracker.patterns.len() {
+            tracker.reach(0, pattern, 0);
+        }
+        tracker
+    }
+
+    /// Goes to a value within.
+    pub(crate) fn enter(&mut self, segment: Segment<'_>) {
+        let from = self.levels.last().copied().unwrap_or_default();
+        let to = self.states.len();
+        self.levels.push(to);
+        for state in from..to {
+            let (pattern, passed) = self.states[state];
+            match self.patterns[pattern].parts.get(passed) {
+                Some(Part::One) => self.reach(to, pattern, passed + 1),
+                Some(Part::Any) => self.reach(to, pattern, passed),
+                Some(Part::Literal(literal)) if is(literal, segment) => {
+                    self.reach(to, pattern, passed + 1);
+                }
+                Some(Part::Literal(_)) | None => {}
+            }
+        }
+    }
+
+    /// Goes back to the value around.
+    pub(crate) fn leave(&mut self) {
+        let level = self.levels.pop().unwrap_or_default();
+        self.states.truncate(level);
+    }
+
+    /// The patterns that lead here, in their order.
+    pub(crate) fn here(&self) -> impl Iterator<Item = usize> + '_ {
+        let reached = self.level().iter();
+        reached
+            .filter(|(pattern, passed)| *passed == self.patterns[*pattern].parts.len())
+            .map(|(pattern, _)| *pattern)
+    }
+
+    /// Whether a pattern leads here or to a value within.
+    pub(crate) fn is_near(&self) -> bool {
+        !self.level().is_empty()
+    }
+
+    fn level(&self) -> &[(usize, usize)] {
+        &self.states[self.levels.last().copied().unwrap_or_default()..]
+    }
+
+    /// A pattern has come so far on the level that begins at `level`.
+    fn reach(&mut self, level: usize, pattern: usize, passed: usize) {
+        if self.states[level..].contains(&(pattern, passed)) {
+            return;
+        }
+        self.states.push((pattern, passed));
+        if self.patterns[pattern].parts.get(passed) == Some(&Part::Any) {
+            self.reach(level, pattern, passed + 1);
+        }
+    }
+}
+
+fn is(literal: &str, segment: Segment<'_>) -> bool {
+    match segment {
+        Segment::Key(key) => literal == key,
+        Segment::Index(index) => literal.parse() == Ok(index),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The place that a plain pointer names, as the walk gets there.
+    fn lead_to(patterns: &[&str], pointer: &str) -> (Vec<usize>, bool) {
+        let patterns: Vec<Pattern> = patterns
+            .iter()
+            .map(|text| text.parse().expect("a pattern"))
+            .collect();
+        let mut tracker = Tracker::new(&patterns);
+        for segment in pointer.split('/').skip(1) {
+            let key = unescape(segment).expect("a pointer");
+            match key.parse() {
+                Ok(index) => tracker.enter(Segment::Index(index)),
+                Err(_) => tracker.enter(Segment::Key(&key)),
+            }
+        }
+        (tracker.here().collect(), tracker.is_near())
+    }
+
+    #[test]
+    fn a_pattern_leads_to_the_places_that_it_says() {
+        for (pattern, pointer) in [
+            ("", ""),
+            ("/", "/"),
+            ("/a", "/a"),
+            ("/items/*/price", "/items/3/price"),
+            ("/items/3", "/items/3"),
+            ("/*", "/a"),
+            ("/**", ""),
+            ("/**", "/a/b"),
+            ("/**/id", "/id"),
+            ("/**/id", "/a/0/b/id"),
+            ("/a/**/b/**/c", "/a/x/b/b/y/c"),
+            ("/a/**", "/a"),
+            ("/a~1b/~0", "/a~1b/~0"),
+        ] {
+            assert_eq!(lead_to(&[pattern], pointer).0, [0], "{pattern} {pointer}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_leads_nowhere_else() {
+        for (pattern, pointer, near) in [
+            ("", "/a", false),
+            ("/a", "", true),
+            ("/a", "/b", false),
+            ("/a", "/a/b", false),
+            ("/items/*/price", "/items/price", true),
+            ("/*", "/a/b", false),
+            ("/**/id", "/id/x", true),
+            ("/03", "/3x", false),
+        ] {
+            let found = lead_to(&[pattern], pointer);
+            assert_eq!(found, (vec![], near), "{pattern} {pointer}");
+        }
+    }
+
+    #[test]
+    fn patterns_keep_their_order_and_a_walk_comes_back() {
+        let (here, _) = lead_to(&["/**/b", "/x", "/a/*", "/**/**/b"], "/a/b");
+        assert_eq!(here, [0, 2, 3]);
+        let patterns = ["/a/b".parse().expect("a pattern")];
+        let mut tracker = Tracker::new(&patterns);
+        tracker.enter(Segment::Key("x"));
+        tracker.leave();
+        tracker.enter(Segment::Key("a"));
+        tracker.enter(Segment::Key("b"));
+        assert_eq!(tracker.here().count(), 1);
+        tracker.leave();
+        assert!(tracker.is_near() && tracker.here().next().is_none());
+    }
+
+    #[test]
+    fn what_is_no_pointer_is_told() {
+        for text in ["a", "$.a", "/a~2", "/~"] {
+            assert!(text.parse::<Pattern>().is_err(), "{text}");
+        }
+    }
+}
