@@ -329,7 +329,6 @@ fn shadow_parts(
         max_in_flight: settings.shadow.max_in_flight,
         max_wait: settings.shadow.max_wait,
         breaker: settings.shadow.breaker,
-        max_differences: settings.max_differences,
         max_message: settings
             .kafka
             .max_message_bytes

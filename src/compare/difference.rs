@@ -1,6 +1,8 @@
 //! One difference: where, of what kind, and both values.
 
 use std::borrow::Cow;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 
 use serde::Serialize;
@@ -8,6 +10,9 @@ use serde_json::value::RawValue;
 
 /// Bytes of all listed differences' paths and values together.
 const MAX_LISTED: usize = 64 * 1024;
+
+/// Classes of differences that are told apart in one comparison; the rest are only counted.
+const MAX_CLASSES: usize = 1000;
 
 /// Bytes of text shown before the first one that differs, where the start is left out.
 const CONTEXT: usize = 32;
@@ -18,8 +23,14 @@ pub struct Difference {
     /// Where: a JSON Pointer (RFC 6901) into the bodies, `status`, or `body` for bodies that are not
     /// compared as JSON. A long one ends in "…".
     pub path: String,
+    /// Where, for all differences alike: the path with `*` for each index of an array.
+    #[serde(skip)]
+    pub location: String,
     /// Of what kind.
     pub kind: Kind,
+    /// Whether the place is known to differ by itself.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub noise: bool,
     /// Of two bodies that are not compared as JSON: the first byte that differs, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
@@ -32,7 +43,7 @@ pub struct Difference {
 }
 
 /// What kind of difference it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Another value of the same type.
@@ -70,7 +81,9 @@ impl Difference {
     ) -> Self {
         Self {
             path: path.into(),
+            location: String::new(),
             kind,
+            noise: false,
             offset: None,
             reference,
             candidate,
@@ -194,11 +207,23 @@ pub(super) fn common_prefix(a: impl AsRef<[u8]>, b: impl AsRef<[u8]>) -> usize {
     pairs.take_while(|(a, b)| a == b).count()
 }
 
-/// The differences of one comparison: the first ones, and how many there are in all.
+/// Places that are known to differ by themselves.
+#[derive(Debug, Clone, Copy)]
+pub struct Noise<'n> {
+    /// Their locations.
+    pub locations: &'n HashSet<String>,
+    /// Whether what differs there is no difference; else it is one, and said to be noise.
+    pub suppress: bool,
+}
+
+/// The differences of one comparison: the first ones, and how many there are of which class.
 #[derive(Debug, Clone, Default)]
 pub struct Differences {
     list: Vec<Difference>,
     total: usize,
+    /// How many at each location and of each kind, noise among them.
+    classes: BTreeMap<(String, Kind), usize>,
+    noise: usize,
     /// How many more may be listed, and how many bytes of them.
     room: usize,
     room_bytes: usize,
@@ -209,20 +234,36 @@ impl Differences {
     #[must_use]
     pub fn none(max: usize) -> Self {
         Self {
-            list: Vec::new(),
-            total: 0,
             room: max,
             room_bytes: MAX_LISTED,
+            ..Self::default()
         }
     }
 
     /// Counts a difference, and lists it if there is room.
-    pub(super) fn add(&mut self, difference: impl FnOnce() -> Difference) {
+    pub(super) fn add(
+        &mut self,
+        location: String,
+        kind: Kind,
+        noise: Option<Noise<'_>>,
+        difference: impl FnOnce() -> Difference,
+    ) {
+        let known = noise.filter(|noise| noise.locations.contains(&location));
+        let shown_location = location.clone();
+        self.classify(location, kind);
+        if known.is_some_and(|noise| noise.suppress) {
+            self.noise += 1;
+            return;
+        }
         self.total += 1;
         if self.room == 0 {
             return;
         }
-        let difference = difference();
+        let difference = Difference {
+            location: shown_location,
+            noise: known.is_some(),
+            ..difference()
+        };
         match self.room_bytes.checked_sub(difference.size()) {
             Some(left) => {
                 self.room -= 1;
@@ -234,15 +275,38 @@ impl Differences {
         }
     }
 
+    fn classify(&mut self, location: String, kind: Kind) {
+        let is_full = self.classes.len() >= MAX_CLASSES;
+        match self.classes.entry((location, kind)) {
+            Entry::Occupied(mut number) => *number.get_mut() += 1,
+            Entry::Vacant(_) if is_full => {}
+            Entry::Vacant(number) => {
+                number.insert(1);
+            }
+        }
+    }
+
     /// The first ones, in the order of the reference's document.
     #[must_use]
     pub fn list(&self) -> &[Difference] {
         &self.list
     }
 
-    /// How many there are.
+    /// How many there are, but for those that are suppressed.
     #[must_use]
     pub fn total(&self) -> usize {
         self.total
+    }
+
+    /// How many are suppressed as noise.
+    #[must_use]
+    pub fn noise(&self) -> usize {
+        self.noise
+    }
+
+    /// How many at each location and of each kind, noise among them, for the first 1000 of such classes.
+    pub fn classes(&self) -> impl Iterator<Item = (&str, Kind, usize)> {
+        let classes = self.classes.iter();
+        classes.map(|((location, kind), number)| (location.as_str(), *kind, *number))
     }
 }

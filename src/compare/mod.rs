@@ -16,12 +16,14 @@
 
 mod difference;
 mod media;
+mod rules;
 mod tree;
 
 use http::{HeaderMap, StatusCode};
 
-pub use difference::{Difference, Differences, Kind, Shown, shorten};
+pub use difference::{Difference, Differences, Kind, Noise, Shown, shorten};
 pub use media::is_json;
+pub use rules::{Action, Headers, Numbers, Pattern, Place, Rule, Rules};
 
 use crate::json::{self, Document};
 use difference::common_prefix;
@@ -53,26 +55,63 @@ pub struct Hashed {
     pub digest: u128,
 }
 
-/// The differences of two answers, at most `max` of them listed.
+/// What a comparison found.
+#[derive(Debug, Clone, Default)]
+pub struct Comparison {
+    /// What differs.
+    pub differences: Differences,
+    /// How many differences each of the rules took out, in their order.
+    pub hits: Vec<u64>,
+    /// What is to be known of how it was compared.
+    pub notes: Vec<String>,
+}
+
+/// Compares two answers by these rules. `noise` says which places are known to differ by themselves.
 #[must_use]
 pub fn compare(
     reference: Head<'_>,
     candidate: Head<'_>,
     bodies: Bodies<'_>,
-    max: usize,
-) -> Differences {
-    let mut differences = Differences::none(max);
+    rules: &Rules,
+    noise: Option<Noise<'_>>,
+) -> Comparison {
+    let mut findings = Findings {
+        differences: Differences::none(rules.max_differences),
+        noise,
+    };
     if reference.status != candidate.status {
         let shown = |status: StatusCode| Some(Shown::number(status.as_u16()));
         let values = (shown(reference.status), shown(candidate.status));
-        differences.add(|| Difference::new("status", Kind::Changed, values));
+        findings.add("status".to_owned(), Kind::Changed, || {
+            Difference::new("status", Kind::Changed, values)
+        });
     }
     let said_json = (is_json(reference.headers), is_json(candidate.headers));
     match bodies {
-        Bodies::Whole(a, b) => compare_bodies(a, b, said_json, &mut differences),
-        Bodies::Hashed(a, b) => compare_hashes(a, b, said_json, &mut differences),
+        Bodies::Whole(a, b) => compare_bodies(a, b, said_json, &mut findings),
+        Bodies::Hashed(a, b) => compare_hashes(a, b, said_json, &mut findings),
     }
-    differences
+    Comparison {
+        differences: findings.differences,
+        hits: vec![0; rules.list.len()],
+        notes: Vec::new(),
+    }
+}
+
+/// What was found so far.
+struct Findings<'r> {
+    differences: Differences,
+    noise: Option<Noise<'r>>,
+}
+
+impl Findings<'_> {
+    fn add(&mut self, location: String, kind: Kind, difference: impl FnOnce() -> Difference) {
+        self.differences.add(location, kind, self.noise, difference);
+    }
+
+    fn add_to_body(&mut self, kind: Kind, difference: impl FnOnce() -> Difference) {
+        self.add("body".to_owned(), kind, difference);
+    }
 }
 
 /// Whether bytes are JSON that a record can hold as such.
@@ -81,14 +120,14 @@ pub fn parses_as_json(bytes: &[u8]) -> bool {
     json::is_json(bytes)
 }
 
-fn compare_bodies(a: &[u8], b: &[u8], said_json: (bool, bool), differences: &mut Differences) {
+fn compare_bodies(a: &[u8], b: &[u8], said_json: (bool, bool), findings: &mut Findings<'_>) {
     if a == b && (said_json.0 == said_json.1 || a.is_empty()) {
         return;
     }
     let read = |said_json: bool, bytes| said_json.then(|| Document::parse(bytes)).flatten();
     match (read(said_json.0, a), read(said_json.1, b)) {
-        (Some(a), Some(b)) => tree::compare(&a, &b, differences),
-        (None, None) => compare_bytes(a, b, differences),
+        (Some(a), Some(b)) => tree::compare(&a, &b, findings),
+        (None, None) => compare_bytes(a, b, findings),
         (json_a, json_b) => {
             let name = |is_json: bool, bytes: &[u8]| match bytes {
                 [] => "none",
@@ -96,12 +135,12 @@ fn compare_bodies(a: &[u8], b: &[u8], said_json: (bool, bool), differences: &mut
                 _ => "bytes",
             };
             let names = (name(json_a.is_some(), a), name(json_b.is_some(), b));
-            add_types(names, differences);
+            add_types(names, findings);
         }
     }
 }
 
-fn compare_bytes(a: &[u8], b: &[u8], differences: &mut Differences) {
+fn compare_bytes(a: &[u8], b: &[u8], findings: &mut Findings<'_>) {
     if a == b {
         return;
     }
@@ -115,13 +154,13 @@ fn compare_bytes(a: &[u8], b: &[u8], differences: &mut Differences) {
         (Ok(a), Ok(b)) => Shown::texts(a, b, offset),
         _ => (Shown::bytes(a, offset), Shown::bytes(b, offset)),
     };
-    differences.add(|| Difference {
+    findings.add_to_body(kind, || Difference {
         offset: Some(offset as u64),
         ..Difference::new("body", kind, (Some(reference), Some(candidate)))
     });
 }
 
-fn compare_hashes(a: Hashed, b: Hashed, said_json: (bool, bool), differences: &mut Differences) {
+fn compare_hashes(a: Hashed, b: Hashed, said_json: (bool, bool), findings: &mut Findings<'_>) {
     let name = |said_json, hashed: Hashed| match hashed.len {
         0 => "none",
         _ if said_json => "json",
@@ -129,21 +168,27 @@ fn compare_hashes(a: Hashed, b: Hashed, said_json: (bool, bool), differences: &m
     };
     let names = (name(said_json.0, a), name(said_json.1, b));
     if names.0 != names.1 {
-        add_types(names, differences);
+        add_types(names, findings);
     } else if a.len != b.len {
         let values = (Some(Shown::number(a.len)), Some(Shown::number(b.len)));
-        differences.add(|| Difference::new("body", Kind::Length, values));
+        findings.add_to_body(Kind::Length, || {
+            Difference::new("body", Kind::Length, values)
+        });
     } else if a.digest != b.digest {
         let shown = |digest: u128| Some(Shown::bytes(&digest.to_be_bytes(), 0));
         let values = (shown(a.digest), shown(b.digest));
-        differences.add(|| Difference::new("body", Kind::Changed, values));
+        findings.add_to_body(Kind::Changed, || {
+            Difference::new("body", Kind::Changed, values)
+        });
     }
 }
 
 /// Adds that the bodies are of two types.
-fn add_types((reference, candidate): (&str, &str), differences: &mut Differences) {
+fn add_types((reference, candidate): (&str, &str), findings: &mut Findings<'_>) {
     let values = (Some(Shown::text(reference)), Some(Shown::text(candidate)));
-    differences.add(|| Difference::new("body", Kind::TypeChanged, values));
+    findings.add_to_body(Kind::TypeChanged, || {
+        Difference::new("body", Kind::TypeChanged, values)
+    });
 }
 
 #[cfg(test)]
@@ -172,8 +217,10 @@ mod tests {
             head(&headers_a),
             head(&headers_b),
             Bodies::Whole(a.1, b.1),
-            100,
+            &Rules::default(),
+            None,
         )
+        .differences
     }
 
     fn json(a: &str, b: &str) -> Vec<(String, &'static str, String, String)> {
@@ -319,7 +366,12 @@ mod tests {
             status: StatusCode::OK,
             headers: &headers,
         };
-        let differences = compare(head, head, Bodies::Whole(b"[1,2,3]", b"[4,5,6]"), 2);
+        let rules = Rules {
+            max_differences: 2,
+            ..Rules::default()
+        };
+        let bodies = Bodies::Whole(b"[1,2,3]", b"[4,5,6]");
+        let differences = compare(head, head, bodies, &rules, None).differences;
         assert_eq!((differences.list().len(), differences.total()), (2, 3));
     }
 
@@ -357,13 +409,12 @@ mod tests {
             ..head
         };
         let hashed = Hashed { len: 5, digest: 1 };
+        let rules = Rules::default();
+        let alike = |a, b, bodies| compare(a, b, bodies, &rules, None).differences;
         let bodies = Bodies::Hashed(hashed, hashed);
-        assert_eq!(compare(head, head, bodies, 9).total(), 0);
-        assert_eq!(
-            compare(head, other, bodies, 9).list()[0].kind,
-            Kind::TypeChanged
-        );
-        let total = |a, b| compare(head, head, Bodies::Hashed(a, b), 9).total();
+        assert_eq!(alike(head, head, bodies).total(), 0);
+        assert_eq!(alike(head, other, bodies).list()[0].kind, Kind::TypeChanged);
+        let total = |a, b| alike(head, head, Bodies::Hashed(a, b)).total();
         let body = |len, digest| Hashed { len, digest };
         assert_eq!(total(body(5, 1), body(5, 1)), 0);
         assert_eq!(total(body(5, 1), body(5, 2)), 1);

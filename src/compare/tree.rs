@@ -6,7 +6,8 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::difference::{self, Difference, Differences, Kind, Shown};
+use super::Findings;
+use super::difference::{self, Difference, Kind, Shown};
 use crate::json::{self, Document, Value, number};
 
 /// Bytes of a path that are written out; a longer one ends in an ellipsis.
@@ -16,18 +17,18 @@ const MAX_PATH: usize = 1024;
 pub(super) fn compare(
     reference: &Document<'_>,
     candidate: &Document<'_>,
-    differences: &mut Differences,
+    findings: &mut Findings<'_>,
 ) {
     let mut walk = Walk {
         path: Vec::new(),
-        differences,
+        findings,
     };
     walk.values(reference.root(), candidate.root());
 }
 
-struct Walk<'w, 'd> {
+struct Walk<'w, 'r, 'd> {
     path: Vec<Step<'d>>,
-    differences: &'w mut Differences,
+    findings: &'w mut Findings<'r>,
 }
 
 /// From a value to one within it.
@@ -36,7 +37,7 @@ enum Step<'d> {
     Index(usize),
 }
 
-impl<'d> Walk<'_, 'd> {
+impl<'d> Walk<'_, '_, 'd> {
     fn values(&mut self, reference: Value<'d>, candidate: Value<'d>) {
         if reference.text() == candidate.text() {
             return;
@@ -85,7 +86,7 @@ impl<'d> Walk<'_, 'd> {
 
     fn add(&mut self, kind: Kind, reference: Option<Value<'d>>, candidate: Option<Value<'d>>) {
         let path = &self.path;
-        self.differences.add(|| {
+        self.findings.add(pointer(path, true), kind, || {
             let values = match (reference, candidate) {
                 (Some(reference), Some(candidate)) => {
                     let (reference, candidate) = Shown::pair(reference.text(), candidate.text());
@@ -96,7 +97,7 @@ impl<'d> Walk<'_, 'd> {
                     (reference.map(shown), candidate.map(shown))
                 }
             };
-            Difference::new(pointer(path), kind, values)
+            Difference::new(pointer(path, false), kind, values)
         });
     }
 }
@@ -152,8 +153,8 @@ fn places<'d>(all: &[(Value<'d>, Value<'d>)], taken: &[bool]) -> HashMap<Cow<'d,
     places
 }
 
-/// A path as a JSON Pointer (RFC 6901 §3), or the start of a long one.
-fn pointer(path: &[Step<'_>]) -> String {
+/// A path as a JSON Pointer (RFC 6901 §3), or the start of a long one; with `*` for indices if it is `general`.
+fn pointer(path: &[Step<'_>], general: bool) -> String {
     let mut pointer = String::new();
     for step in path {
         pointer.push('/');
@@ -162,6 +163,7 @@ fn pointer(path: &[Step<'_>]) -> String {
                 let key = key.unescaped().replace('~', "~0").replace('/', "~1");
                 pointer.push_str(&key);
             }
+            Step::Index(_) if general => pointer.push('*'),
             Step::Index(index) => pointer.push_str(&index.to_string()),
         }
         if pointer.len() > MAX_PATH {

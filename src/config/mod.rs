@@ -8,6 +8,7 @@
 //! - `backends`: how each side is asked
 //! - `base_url`: where a backend is
 //! - `clients`: what clients may do
+//! - `compare`: how answers are compared
 //! - `effective`: the configuration in effect as text, secrets masked
 //! - `environment`: variables to keys
 //! - `host`: a backend's or broker's host and port
@@ -20,6 +21,7 @@
 mod backends;
 mod base_url;
 mod clients;
+mod compare;
 mod effective;
 mod environment;
 mod host;
@@ -88,8 +90,6 @@ pub struct Settings {
     pub capture: Capture,
     /// The bounds of the candidate's side.
     pub shadow: Shadow,
-    /// The most differences that a record lists.
-    pub max_differences: usize,
     /// The bounds of the queue of records.
     pub delivery: Delivery,
     /// Where records go.
@@ -317,8 +317,14 @@ fn read(
     let shutdown_delay: Option<Off<_>> = root.take("shutdown_delay");
     let reference: Option<BaseUrl> = root.take("reference");
     let candidate: Option<BaseUrl> = root.take("candidate");
+    let rules = compare::read(root.section("compare"));
     let routes = root.take_value("routes");
-    let routes = route::read(routes, reference.as_ref(), candidate.as_ref(), problems);
+    let defaults = route::Defaults {
+        reference: reference.as_ref(),
+        candidate: candidate.as_ref(),
+        rules: rules.as_ref(),
+    };
+    let routes = route::read(routes, &defaults, problems);
     let forwarded = root.take("forwarded");
     let clients = clients::read(root.section("clients"));
     let mut tls = root.section("tls");
@@ -327,7 +333,6 @@ fn read(
     tls.finish();
     let capture = capture(root.section("capture"));
     let shadow = shadow(root.section("shadow"));
-    let max_differences = compare(root.section("compare"));
     let delivery = delivery(root.section("delivery"));
     let kafka = kafka::read(root.section("kafka"), warnings);
     root.finish();
@@ -346,7 +351,6 @@ fn read(
         candidate_backends: candidate_backends?,
         capture: capture?,
         shadow: shadow?,
-        max_differences: max_differences?,
         delivery: delivery?,
         kafka: kafka?,
     };
@@ -413,12 +417,6 @@ fn breaker(mut section: Section<'_>) -> Option<Option<Breaker>> {
     section.finish();
     let (failures, pause) = failures.zip(pause)?;
     Some(failures.0.map(|failures| Breaker { failures, pause }))
-}
-
-fn compare(mut section: Section<'_>) -> Option<usize> {
-    let max_differences = section.take("max_differences");
-    section.finish();
-    max_differences
 }
 
 fn delivery(mut section: Section<'_>) -> Option<Delivery> {

@@ -9,6 +9,7 @@ use http::Method;
 use super::BaseUrl;
 use super::problem::{Problems, did_you_mean};
 use super::reader::{FromValue, Section};
+use crate::compare::Rules;
 
 /// One experiment. Its pattern is valid and conflicts with no other route's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,15 @@ pub struct Route {
     pub candidate: BaseUrl,
     /// Exchanges mirrored at a time; `None` for as many as all may have together.
     pub max_in_flight: Option<usize>,
+    /// How answers are compared.
+    pub rules: Rules,
+}
+
+/// What holds for routes that don't say otherwise; `None` where a problem was noted.
+pub(super) struct Defaults<'d> {
+    pub(super) reference: Option<&'d BaseUrl>,
+    pub(super) candidate: Option<&'d BaseUrl>,
+    pub(super) rules: Option<&'d Rules>,
 }
 
 impl Route {
@@ -60,11 +70,10 @@ pub enum Methods {
     Only(Vec<Method>),
 }
 
-/// Reads the list; `None` if a problem was noted. `reference` and `candidate` are the defaults.
+/// Reads the list; `None` if a problem was noted.
 pub(super) fn read(
     value: Option<Value>,
-    reference: Option<&BaseUrl>,
-    candidate: Option<&BaseUrl>,
+    defaults: &Defaults<'_>,
     problems: &RefCell<Problems>,
 ) -> Option<Vec<Route>> {
     let ValueKind::Array(items) = value?.kind else {
@@ -77,18 +86,13 @@ pub(super) fn read(
         .enumerate()
         .map(|(index, item)| {
             let section = Section::new(format!("routes[{index}]"), item, problems);
-            read_one(section, reference, candidate, &mut seen)
+            read_one(section, defaults, &mut seen)
         })
         .collect();
     routes.into_iter().collect()
 }
 
-fn read_one(
-    mut section: Section<'_>,
-    reference: Option<&BaseUrl>,
-    candidate: Option<&BaseUrl>,
-    seen: &mut Seen,
-) -> Option<Route> {
+fn read_one(mut section: Section<'_>, defaults: &Defaults<'_>, seen: &mut Seen) -> Option<Route> {
     let path: Option<String> = section.take("path");
     let name: Option<Option<String>> = section.take_optional("name");
     let methods = section.take_optional("methods");
@@ -106,9 +110,10 @@ fn read_one(
         path: path?,
         methods: methods?,
         key: key?,
-        reference: own_reference?.or_else(|| reference.cloned())?,
-        candidate: own_candidate?.or_else(|| candidate.cloned())?,
+        reference: own_reference?.or_else(|| defaults.reference.cloned())?,
+        candidate: own_candidate?.or_else(|| defaults.candidate.cloned())?,
         max_in_flight: max_in_flight?,
+        rules: defaults.rules?.clone(),
     })
 }
 

@@ -3,6 +3,7 @@
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method};
 
+use crate::compare::Rules;
 use crate::config::{BaseUrl, Methods, Route};
 use crate::outcome::Skip;
 
@@ -56,6 +57,8 @@ pub struct Experiment {
     pub candidate: Candidate,
     /// Exchanges mirrored at a time, if that is limited for it alone.
     pub max_in_flight: Option<usize>,
+    /// How answers are compared.
+    pub rules: Rules,
     methods: Option<Vec<Method>>,
     key: Option<String>,
     pattern: matchit::Router<()>,
@@ -79,6 +82,7 @@ impl Experiment {
                 base: route.candidate.clone(),
             },
             max_in_flight: route.max_in_flight,
+            rules: route.rules.clone(),
             methods: match &route.methods {
                 Some(Methods::Only(methods)) => Some(methods.clone()),
                 Some(Methods::All) | None => None,
@@ -154,6 +158,7 @@ mod tests {
                 reference: base.clone(),
                 candidate: base,
                 max_in_flight: None,
+                rules: Rules::default(),
             },
         )
     }

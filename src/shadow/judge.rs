@@ -4,7 +4,7 @@ use tracing::error;
 use uuid::Uuid;
 
 use crate::capture::{Answer, Captured, Content, RequestHead, Side};
-use crate::compare::{self, Bodies, Differences, Hashed, Head, compare};
+use crate::compare::{self, Bodies, Comparison, Differences, Hashed, Head, Noise, Rules, compare};
 use crate::delivery::Outgoing;
 use crate::experiment::Experiment;
 use crate::outcome::Outcome;
@@ -25,7 +25,6 @@ pub(super) struct Pair {
 /// The bounds of what is published.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
-    pub(super) max_differences: usize,
     /// Bytes of a record, its key included.
     pub(super) max_message: usize,
 }
@@ -59,7 +58,8 @@ impl Pair {
     pub(super) fn judge(&self, experiment: &Experiment, bounds: Bounds) -> Verdict {
         let (outcome, differences) = match (&self.reference, &self.candidate) {
             (Ok(reference), Ok(candidate)) => {
-                let differences = differences(reference, candidate, bounds.max_differences);
+                let differences =
+                    compared(reference, candidate, &experiment.rules, None).differences;
                 match differences.total() {
                     0 => (Outcome::Equal, differences),
                     _ => (Outcome::Different, differences),
@@ -117,12 +117,17 @@ fn failure(outcome: Outcome) -> (Outcome, Differences) {
     (outcome, Differences::none(0))
 }
 
-fn differences(reference: &Answer, candidate: &Answer, max: usize) -> Differences {
+fn compared(
+    reference: &Answer,
+    candidate: &Answer,
+    rules: &Rules,
+    noise: Option<Noise<'_>>,
+) -> Comparison {
     let bodies = match (&reference.body.content, &candidate.body.content) {
         (Content::Whole(a), Content::Whole(b)) => Bodies::Whole(a, b),
         (a, b) => Bodies::Hashed(hashed(reference.body.len, a), hashed(candidate.body.len, b)),
     };
-    compare(head(reference), head(candidate), bodies, max)
+    compare(head(reference), head(candidate), bodies, rules, noise)
 }
 
 fn head(answer: &Answer) -> Head<'_> {

@@ -99,8 +99,6 @@ pub struct Parts {
     pub max_wait: Duration,
     /// When a candidate that fails is left alone.
     pub breaker: Option<config::Breaker>,
-    /// The most differences that a record lists.
-    pub max_differences: usize,
     /// Bytes of a record, its key included.
     pub max_message: usize,
     /// Where records go.
@@ -164,7 +162,6 @@ impl Shadow {
             max_wait: parts.max_wait,
             comparisons: Semaphore::new(half_as_many_as_cores()),
             bounds: Bounds {
-                max_differences: parts.max_differences,
                 max_message: parts.max_message,
             },
             judge: Pair::judge,
@@ -507,7 +504,6 @@ mod tests {
             max_in_flight: 1,
             max_wait: settings.shadow.max_wait,
             breaker: settings.shadow.breaker,
-            max_differences: 1,
             max_message: 1,
             delivery: Arc::new(delivery.expect("a producer")),
             observer: None,
