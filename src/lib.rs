@@ -25,6 +25,7 @@
 //! - [`capture`]: bounded copies of an exchange; where the live path and the shadow meet
 //! - [`shadow`]: the candidate's side
 //! - [`compare`]: whether two answers are alike
+//! - [`content`]: what a body says it is, and its bytes without codings
 //! - `json`: JSON as it is written
 //! - [`record`]: what is published
 //! - [`delivery`]: the way to Kafka
@@ -42,6 +43,7 @@ pub mod cli;
 pub mod client;
 pub mod compare;
 pub mod config;
+pub mod content;
 pub mod delivery;
 pub mod experiment;
 mod json;

@@ -11,20 +11,18 @@
 //! # Layout
 //!
 //! - `difference`: where, what kind, both values
-//! - `media`: what a body says it is
 //! - `tree`: the differences of two documents
 
 mod difference;
-mod media;
 mod rules;
 mod tree;
 
 use http::{HeaderMap, StatusCode};
 
 pub use difference::{Difference, Differences, Kind, Noise, Shown, shorten};
-pub use media::is_json;
 pub use rules::{Action, Headers, Numbers, Pattern, Place, Rule, Rules};
 
+use crate::content::Media;
 use crate::json::{self, Document};
 use difference::common_prefix;
 
@@ -112,6 +110,12 @@ impl Findings<'_> {
     fn add_to_body(&mut self, kind: Kind, difference: impl FnOnce() -> Difference) {
         self.add("body".to_owned(), kind, difference);
     }
+}
+
+/// Whether a body is said to be JSON.
+#[must_use]
+pub fn is_json(headers: &HeaderMap) -> bool {
+    Media::of(headers) == Media::Json
 }
 
 /// Whether bytes are JSON that a record can hold as such.

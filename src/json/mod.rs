@@ -64,7 +64,7 @@ pub(crate) struct Value<'d> {
 impl<'a> Document<'a> {
     /// Reads a whole text as one value; `None` if it is none, or goes beyond the bounds above.
     pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
-        let (text, nodes) = read(text, Vec::new())?;
+        let (text, nodes) = read(text, 0, Vec::new())?;
         Some(Self { text, nodes })
     }
 
@@ -79,20 +79,31 @@ impl<'a> Document<'a> {
 
 /// Whether [`Document::parse`] would read a text, at no cost of memory.
 pub(crate) fn is_json(text: &[u8]) -> bool {
-    read(text, Nothing).is_some()
+    is_json_within(text, 0)
 }
 
-fn read<N: Nodes>(text: &[u8], nodes: N) -> Option<(&str, N)> {
+/// Whether [`Document::parse`] would read a text where it stands within so many levels.
+pub(crate) fn is_json_within(text: &[u8], levels: usize) -> bool {
+    read(text, levels, Nothing).is_some()
+}
+
+/// Whether a text is as short as [`Document::parse`] needs it: places in it are kept as 32 bits.
+pub(crate) fn fits(text: &str) -> bool {
+    u32::try_from(text.len()).is_ok()
+}
+
+fn read<N: Nodes>(text: &[u8], levels: usize, nodes: N) -> Option<(&str, N)> {
     let text = std::str::from_utf8(text).ok()?;
-    // Places in the text are kept as 32 bits.
-    u32::try_from(text.len()).ok()?;
+    if !fits(text) {
+        return None;
+    }
     let mut parser = Parser {
         bytes: text.as_bytes(),
         at: 0,
         nodes,
     };
     parser.skip_space();
-    parser.value(0)?;
+    parser.value(levels)?;
     parser.skip_space();
     (parser.at == text.len()).then_some((text, parser.nodes))
 }
