@@ -22,6 +22,7 @@ use crate::delivery::{BrokerState, Counts, Delivery};
 use crate::experiment::Experiment;
 use crate::management::{self, Management};
 use crate::proxy::{self, Alive, Connections, LiveMetrics, Proxy, Server};
+use crate::redact::Redaction;
 use crate::shadow::{self, Observer, Shadow, Threads};
 use crate::telemetry::metrics as names;
 use crate::telemetry::{Telemetry, Throttle};
@@ -329,6 +330,7 @@ fn shadow_parts(
         max_in_flight: settings.shadow.max_in_flight,
         max_wait: settings.shadow.max_wait,
         breaker: settings.shadow.breaker,
+        redaction: Redaction::new(settings.redact.clone())?,
         max_message: settings
             .kafka
             .max_message_bytes

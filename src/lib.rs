@@ -27,6 +27,7 @@
 //! - [`compare`]: whether two answers are alike
 //! - [`content`]: what a body says it is, and its bytes without codings
 //! - `json`: JSON as it is written
+//! - [`redact`]: what may leave the process
 //! - [`record`]: what is published
 //! - [`delivery`]: the way to Kafka
 //! - [`outcome`]: how a matched request can end
@@ -52,6 +53,7 @@ pub mod management;
 pub mod outcome;
 pub mod proxy;
 pub mod record;
+pub mod redact;
 pub mod shadow;
 pub mod telemetry;
 pub mod tls;

@@ -20,9 +20,13 @@ const CONTEXT: usize = 32;
 /// Something that the two answers don't agree on.
 #[derive(Debug, Clone, Serialize)]
 pub struct Difference {
-    /// Where: a JSON Pointer (RFC 6901) into the bodies, `status`, or `body` for bodies that are not
-    /// compared as JSON. A long one ends in "…".
+    /// Where: a JSON Pointer (RFC 6901) into the reference's body, or into the candidate's where only that has
+    /// it; `status`; `header:` with the header's name; or `body` for bodies that are not compared as JSON. A
+    /// long one ends in "…".
     pub path: String,
+    /// Where in the candidate's body, if its array's items stand elsewhere there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub candidate_path: Option<String>,
     /// Where, for all differences alike: the path with `*` for each index of an array.
     #[serde(skip)]
     pub location: String,
@@ -31,9 +35,12 @@ pub struct Difference {
     /// Whether the place is known to differ by itself.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub noise: bool,
-    /// Of two bodies that are not compared as JSON: the first byte that differs, from 0.
+    /// Of two bodies that are compared as bytes: the first byte that differs, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
+    /// Of two bodies that are compared as text: the line that differs, from 1; the reference's, if it has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
     /// The reference's value; left out where it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<Shown>,
@@ -54,6 +61,8 @@ pub enum Kind {
     Missing,
     /// Only the candidate has it.
     Unexpected,
+    /// Items of an array that are in both, in another order.
+    Reordered,
     /// Another length.
     Length,
 }
@@ -67,6 +76,7 @@ impl Kind {
             Self::TypeChanged => "type_changed",
             Self::Missing => "missing",
             Self::Unexpected => "unexpected",
+            Self::Reordered => "reordered",
             Self::Length => "length",
         }
     }
@@ -81,10 +91,12 @@ impl Difference {
     ) -> Self {
         Self {
             path: path.into(),
+            candidate_path: None,
             location: String::new(),
             kind,
             noise: false,
             offset: None,
+            line: None,
             reference,
             candidate,
         }
@@ -92,7 +104,8 @@ impl Difference {
 
     fn size(&self) -> usize {
         let shown = |value: &Option<Shown>| value.as_ref().map_or(0, |shown| shown.as_json().len());
-        self.path.len() + shown(&self.reference) + shown(&self.candidate)
+        let candidate_path = self.candidate_path.as_ref().map_or(0, String::len);
+        self.path.len() + candidate_path + shown(&self.reference) + shown(&self.candidate)
     }
 }
 

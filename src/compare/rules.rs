@@ -8,8 +8,13 @@ use std::fmt;
 use std::str::FromStr;
 
 use http::HeaderName;
+use http::header::{CONTENT_TYPE, LOCATION};
 
+use super::like::Like;
+use crate::content;
+pub use crate::json::number::{Numbers, Tolerance};
 pub use crate::json::pattern::Pattern;
+use crate::json::pattern::{Segment, push_segment, segments};
 
 /// What is compared, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,10 +23,12 @@ pub struct Rules {
     pub max_differences: usize,
     /// The headers that are compared.
     pub headers: Headers,
-    /// Whether a body's content coding and charset are compared, too.
+    /// Whether bodies' content codings and charsets are compared, too.
     pub codings: bool,
     /// When two numbers are the same.
     pub numbers: Numbers,
+    /// The bounds of decoding.
+    pub limits: content::Limits,
     /// What is no difference, in order.
     pub list: Vec<Rule>,
 }
@@ -30,9 +37,16 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             max_differences: 100,
-            headers: Headers::default(),
+            headers: Headers {
+                all: false,
+                names: vec![CONTENT_TYPE, LOCATION],
+            },
             codings: false,
-            numbers: Numbers::Type,
+            numbers: Numbers::default(),
+            limits: content::Limits {
+                max_decoded: 16 << 20,
+                max_ratio: 200,
+            },
             list: Vec::new(),
         }
     }
@@ -45,15 +59,6 @@ pub struct Headers {
     pub all: bool,
     /// These, volatile or not.
     pub names: Vec<HeaderName>,
-}
-
-/// When two JSON numbers are the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Numbers {
-    /// If they have the same value, and both are integers or neither is: `1.5` is `1.50`, `1` is not `1.0`.
-    Type,
-    /// If they have the same value: `1` is `1.0`.
-    Value,
 }
 
 /// What to make of a difference at some places.
@@ -83,6 +88,135 @@ pub enum Place {
 pub enum Action {
     /// Nothing there is a difference.
     Ignore,
+    /// The items of arrays there belong together in this way.
+    Arrays(Arrays),
+    /// Numbers there may be so far apart.
+    Tolerance(Tolerance),
+    /// Texts and numbers there may differ in what matches.
+    Values(Like),
+    /// Texts there may differ in this.
+    Text(Fold),
+}
+
+/// Which items of two arrays belong together.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Arrays {
+    /// Those with the same value here within them; those that are alike, where there is no key.
+    pub key: Option<Vec<String>>,
+    /// Whether another order is no difference.
+    pub any_order: bool,
+}
+
+/// In what two texts may differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Fold {
+    /// Capital letters and small ones.
+    pub case: bool,
+    /// How much white space is between words, and any around them.
+    pub whitespace: bool,
+}
+
+impl Fold {
+    /// A text without that in which it may differ.
+    pub(super) fn apply(self, text: &str) -> String {
+        let text = match self.whitespace {
+            true => text.split_whitespace().collect::<Vec<_>>().join(" "),
+            false => text.to_owned(),
+        };
+        match self.case {
+            true => text.to_lowercase(),
+            false => text,
+        }
+    }
+}
+
+impl fmt::Display for Fold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.case, self.whitespace) {
+            (true, true) => "case whitespace",
+            (true, false) => "case",
+            (false, true) => "whitespace",
+            (false, false) => "exact",
+        })
+    }
+}
+
+impl FromStr for Fold {
+    /// What is wrong with it.
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut fold = Self::default();
+        for word in text.split_whitespace() {
+            match word {
+                "case" => fold.case = true,
+                "whitespace" => fold.whitespace = true,
+                "exact" => {}
+                _ => {
+                    return Err(format!(
+                        "\"{text}\" is not \"case\", \"whitespace\", \"case whitespace\" or \"exact\""
+                    ));
+                }
+            }
+        }
+        Ok(fold)
+    }
+}
+
+impl fmt::Display for Arrays {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = match &self.key {
+            None => return f.write_str(if self.any_order { "set" } else { "order" }),
+            Some(key) => key,
+        };
+        f.write_str(if self.any_order { "set:" } else { "key:" })?;
+        match &key[..] {
+            [name] if !name.starts_with('/') => f.write_str(name),
+            path => {
+                let mut pointer = String::new();
+                for name in path {
+                    push_segment(&mut pointer, Segment::Key(name));
+                }
+                f.write_str(&pointer)
+            }
+        }
+    }
+}
+
+impl FromStr for Arrays {
+    /// What is wrong with it.
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let any_order = text.starts_with("set");
+        let key = match text {
+            "order" | "set" => None,
+            _ => {
+                let key = text
+                    .strip_prefix("key:")
+                    .or_else(|| text.strip_prefix("set:"));
+                let key = key.filter(|key| !key.is_empty()).ok_or_else(|| {
+                    format!("\"{text}\" is not \"order\", \"set\", \"key:NAME\" or \"set:NAME\"")
+                })?;
+                Some(match key.strip_prefix('/') {
+                    None => vec![key.to_owned()],
+                    Some(pointer) => segments(pointer).ok_or_else(|| {
+                        format!("\"{key}\" has a \"~\" that is not \"~0\" or \"~1\"")
+                    })?,
+                })
+            }
+        };
+        Ok(Self { key, any_order })
+    }
+}
+
+impl Place {
+    pub(super) fn pattern(&self) -> Option<&Pattern> {
+        match self {
+            Self::Pointer(pattern) => Some(pattern),
+            Self::Status | Self::Header(_) | Self::Body => None,
+        }
+    }
 }
 
 impl fmt::Display for Place {
@@ -118,6 +252,10 @@ impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.action {
             Action::Ignore => write!(f, "ignore {}", self.place),
+            Action::Arrays(arrays) => write!(f, "arrays {} = {arrays}", self.place),
+            Action::Tolerance(tolerance) => write!(f, "tolerance {} = {tolerance}", self.place),
+            Action::Values(like) => write!(f, "values {} = {like}", self.place),
+            Action::Text(fold) => write!(f, "text {} = {fold}", self.place),
         }
     }
 }

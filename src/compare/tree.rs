@@ -1,14 +1,19 @@
 //! The differences of two JSON documents.
 //!
-//! Objects are compared by key, whatever their order; of a key that is repeated, the first with the
-//! first, the second with the second. Arrays are compared by position.
+//! Objects are compared by key, whatever their order; of a key that is repeated, the first with the first,
+//! the second with the second. The items of arrays are aligned first (`arrays`). What rules take out is
+//! counted as theirs.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::Findings;
 use super::difference::{self, Difference, Kind, Shown};
+use super::findings::Findings;
+use super::prints::{Places, Prints};
+use super::rules::Action;
+use crate::json::pattern::{Segment, Tracker, push_segment};
 use crate::json::{self, Document, Value, number};
+use crate::redact::Redaction;
 
 /// Bytes of a path that are written out; a longer one ends in an ellipsis.
 const MAX_PATH: usize = 1024;
@@ -17,49 +22,154 @@ const MAX_PATH: usize = 1024;
 pub(super) fn compare(
     reference: &Document<'_>,
     candidate: &Document<'_>,
+    redaction: &Redaction,
     findings: &mut Findings<'_>,
 ) {
+    let places = Places::of(findings.rules);
     let mut walk = Walk {
         path: Vec::new(),
+        places,
+        prints: None,
+        documents: (reference, candidate),
+        hidden: redaction.hides_bodies().then(|| redaction.tracker()),
+        redaction,
         findings,
     };
-    walk.values(reference.root(), candidate.root());
+    let (reference, candidate) = (reference.root(), candidate.root());
+    if reference.text() != candidate.text() {
+        walk.here(Some(reference), Some(candidate));
+    }
 }
 
-struct Walk<'w, 'r, 'd> {
+/// A walk through both documents at once.
+pub(super) struct Walk<'w, 'r, 'd> {
     path: Vec<Step<'d>>,
-    findings: &'w mut Findings<'r>,
+    pub(super) places: Places<'r>,
+    prints: Option<(Prints, Prints)>,
+    documents: (&'d Document<'d>, &'d Document<'d>),
+    redaction: &'w Redaction,
+    /// Follows the walk, if anything is to be hidden.
+    hidden: Option<Tracker<'w>>,
+    pub(super) findings: &'w mut Findings<'r>,
 }
 
 /// From a value to one within it.
-enum Step<'d> {
+#[derive(Clone, Copy)]
+pub(super) enum Step<'d> {
     Key(Value<'d>),
-    Index(usize),
+    /// Its index in the reference's array, and in the candidate's; the same where only one has it.
+    Index(usize, usize),
+}
+
+/// Whose value it is.
+#[derive(Clone, Copy)]
+pub(super) enum Of {
+    Reference,
+    Candidate,
 }
 
 impl<'d> Walk<'_, '_, 'd> {
-    fn values(&mut self, reference: Value<'d>, candidate: Value<'d>) {
-        if reference.text() == candidate.text() {
+    /// Compares what is one step further.
+    pub(super) fn step(
+        &mut self,
+        step: Step<'d>,
+        reference: Option<Value<'d>>,
+        candidate: Option<Value<'d>>,
+    ) {
+        if let (Some(reference), Some(candidate)) = (reference, candidate)
+            && reference.text() == candidate.text()
+        {
             return;
         }
+        self.path.push(step);
+        match step {
+            Step::Key(key) => self.enter(Segment::Key(&key.unescaped())),
+            Step::Index(index, _) => self.enter(Segment::Index(index)),
+        }
+        self.here(reference, candidate);
+        self.places.leave();
+        if let Some(hidden) = &mut self.hidden {
+            hidden.leave();
+        }
+        self.path.pop();
+    }
+
+    fn enter(&mut self, segment: Segment<'_>) {
+        self.places.enter(segment);
+        if let Some(hidden) = &mut self.hidden {
+            hidden.enter(segment);
+        }
+    }
+
+    /// Compares the values at this place, whose texts are not the same.
+    fn here(&mut self, reference: Option<Value<'d>>, candidate: Option<Value<'d>>) {
+        let before = self.findings.ignored_by;
+        if before.is_none() {
+            let ignored = self
+                .places
+                .first(|it| (*it == Action::Ignore).then_some(()));
+            self.findings.ignored_by = ignored.map(|(rule, ())| rule);
+        }
+        match (reference, candidate) {
+            (Some(reference), Some(candidate)) => self.values(reference, candidate),
+            (Some(_), None) => self.add(Kind::Missing, reference, None),
+            (None, _) => self.add(Kind::Unexpected, None, candidate),
+        }
+        self.findings.ignored_by = before;
+    }
+
+    fn values(&mut self, reference: Value<'d>, candidate: Value<'d>) {
         match (reference.kind(), candidate.kind()) {
             (json::Kind::Object, json::Kind::Object) => self.objects(reference, candidate),
             (json::Kind::Array, json::Kind::Array) => self.arrays(reference, candidate),
-            (json::Kind::String, json::Kind::String) if reference.is_same_string(candidate) => {}
-            (json::Kind::Number, json::Kind::Number)
-                if number::equal(reference.text(), candidate.text()) => {}
+            (json::Kind::String, json::Kind::String) => self.strings(reference, candidate),
+            (json::Kind::Number, json::Kind::Number) => self.numbers(reference, candidate),
             (a, b) if a == b => self.add(Kind::Changed, Some(reference), Some(candidate)),
             _ => self.add(Kind::TypeChanged, Some(reference), Some(candidate)),
         }
     }
 
-    fn arrays(&mut self, reference: Value<'d>, candidate: Value<'d>) {
-        let (mut here, mut there) = (reference.items(), candidate.items());
-        for index in 0.. {
-            match (here.next(), there.next()) {
-                (None, None) => return,
-                (here, there) => self.step(Step::Index(index), here, there),
+    fn strings(&mut self, reference: Value<'d>, candidate: Value<'d>) {
+        if reference.is_same_string(candidate) {
+            return;
+        }
+        let taken_out = self.places.first(|action| {
+            let (a, b) = (reference.unescaped(), candidate.unescaped());
+            match action {
+                Action::Values(like) => like.covers(&a, &b),
+                Action::Text(fold) => fold.apply(&a) == fold.apply(&b),
+                _ => false,
             }
+            .then_some(())
+        });
+        self.add_unless(taken_out, reference, candidate);
+    }
+
+    fn numbers(&mut self, reference: Value<'d>, candidate: Value<'d>) {
+        let (a, b) = (reference.text(), candidate.text());
+        if number::equal(a, b, self.findings.rules.numbers) {
+            return;
+        }
+        let taken_out = self.places.first(|action| {
+            match action {
+                Action::Tolerance(tolerance) => tolerance.covers(a, b),
+                Action::Values(like) => like.covers(a, b),
+                _ => false,
+            }
+            .then_some(())
+        });
+        self.add_unless(taken_out, reference, candidate);
+    }
+
+    fn add_unless(
+        &mut self,
+        taken_out: Option<(usize, ())>,
+        reference: Value<'d>,
+        candidate: Value<'d>,
+    ) {
+        match (taken_out, self.findings.ignored_by) {
+            (Some((rule, ())), None) => self.findings.hit(rule),
+            _ => self.add(Kind::Changed, Some(reference), Some(candidate)),
         }
     }
 
@@ -72,33 +182,82 @@ impl<'d> Walk<'_, '_, 'd> {
         for (key, value) in members.left() {
             self.step(Step::Key(key), None, Some(value));
         }
+        self.note_repeated(Of::Reference, reference);
+        self.note_repeated(Of::Candidate, candidate);
     }
 
-    fn step(&mut self, step: Step<'d>, reference: Option<Value<'d>>, candidate: Option<Value<'d>>) {
-        self.path.push(step);
-        match (reference, candidate) {
-            (Some(reference), Some(candidate)) => self.values(reference, candidate),
-            (Some(_), None) => self.add(Kind::Missing, reference, None),
-            (None, _) => self.add(Kind::Unexpected, None, candidate),
+    /// Notes a key that an object has twice, of which many readers only see the last.
+    fn note_repeated(&mut self, side: Of, object: Value<'d>) {
+        let mut keys: Vec<_> = object.members().map(|(key, _)| key.unescaped()).collect();
+        keys.sort_unstable();
+        let repeated = keys.windows(2).find(|pair| pair[0] == pair[1]);
+        if let Some([key, _]) = repeated {
+            let path = &self.path;
+            self.findings.note(|| {
+                let mut place = pointer(path, Indices::Of(side));
+                push_segment(&mut place, Segment::Key(key));
+                let place = difference::shorten(&place, MAX_PATH).into_owned();
+                let side = match side {
+                    Of::Reference => "reference",
+                    Of::Candidate => "candidate",
+                };
+                format!("{side}: the key {place} is repeated")
+            });
         }
-        self.path.pop();
     }
 
-    fn add(&mut self, kind: Kind, reference: Option<Value<'d>>, candidate: Option<Value<'d>>) {
-        let path = &self.path;
-        self.findings.add(pointer(path, true), kind, || {
-            let values = match (reference, candidate) {
-                (Some(reference), Some(candidate)) => {
-                    let (reference, candidate) = Shown::pair(reference.text(), candidate.text());
-                    (Some(reference), Some(candidate))
+    /// The print of a value one step further.
+    pub(super) fn print(&mut self, of: Of, index: usize, value: Value<'d>) -> u64 {
+        let documents = self.documents;
+        let make = || (Prints::of(documents.0), Prints::of(documents.1));
+        let (reference, candidate) = self.prints.get_or_insert_with(make);
+        let prints = match of {
+            Of::Reference => reference,
+            Of::Candidate => candidate,
+        };
+        self.places.enter(Segment::Index(index));
+        let print = prints.print(value, &mut self.places);
+        self.places.leave();
+        print
+    }
+
+    /// Adds what is found here.
+    pub(super) fn add(
+        &mut self,
+        kind: Kind,
+        reference: Option<Value<'d>>,
+        candidate: Option<Value<'d>>,
+    ) {
+        let (path, redaction, hidden) = (&self.path, self.redaction, &mut self.hidden);
+        self.findings
+            .add(pointer(path, Indices::General), kind, || {
+                let mut text = |value: Value<'d>| match hidden {
+                    Some(hidden) => redaction.show(value, hidden),
+                    None => Cow::Borrowed(value.text()),
+                };
+                let values = match (reference.map(&mut text), candidate.map(&mut text)) {
+                    (Some(reference), Some(candidate)) => {
+                        let (reference, candidate) = Shown::pair(&reference, &candidate);
+                        (Some(reference), Some(candidate))
+                    }
+                    (reference, candidate) => {
+                        let shown = |text: Cow<'_, str>| Shown::json(&text);
+                        (reference.map(shown), candidate.map(shown))
+                    }
+                };
+                let (of_reference, of_candidate) = (
+                    pointer(path, Indices::Of(Of::Reference)),
+                    pointer(path, Indices::Of(Of::Candidate)),
+                );
+                match kind {
+                    Kind::Missing => Difference::new(of_reference, kind, values),
+                    Kind::Unexpected => Difference::new(of_candidate, kind, values),
+                    _ => Difference {
+                        candidate_path: (of_candidate != of_reference).then_some(of_candidate),
+                        ..Difference::new(of_reference, kind, values)
+                    },
                 }
-                (reference, candidate) => {
-                    let shown = |value: Value<'_>| Shown::json(value.text());
-                    (reference.map(shown), candidate.map(shown))
-                }
-            };
-            Difference::new(pointer(path, false), kind, values)
-        });
+            });
     }
 }
 
@@ -153,18 +312,28 @@ fn places<'d>(all: &[(Value<'d>, Value<'d>)], taken: &[bool]) -> HashMap<Cow<'d,
     places
 }
 
-/// A path as a JSON Pointer (RFC 6901 §3), or the start of a long one; with `*` for indices if it is `general`.
-fn pointer(path: &[Step<'_>], general: bool) -> String {
+/// How the indices of arrays are written.
+enum Indices {
+    Of(Of),
+    /// As `*`, whatever they are.
+    General,
+}
+
+/// A path as a JSON Pointer (RFC 6901 §3), or the start of a long one.
+fn pointer(path: &[Step<'_>], indices: Indices) -> String {
     let mut pointer = String::new();
     for step in path {
-        pointer.push('/');
         match step {
-            Step::Key(key) => {
-                let key = key.unescaped().replace('~', "~0").replace('/', "~1");
-                pointer.push_str(&key);
-            }
-            Step::Index(_) if general => pointer.push('*'),
-            Step::Index(index) => pointer.push_str(&index.to_string()),
+            Step::Key(key) => push_segment(&mut pointer, Segment::Key(&key.unescaped())),
+            Step::Index(reference, candidate) => match indices {
+                Indices::Of(Of::Reference) => {
+                    push_segment(&mut pointer, Segment::Index(*reference));
+                }
+                Indices::Of(Of::Candidate) => {
+                    push_segment(&mut pointer, Segment::Index(*candidate));
+                }
+                Indices::General => pointer.push_str("/*"),
+            },
         }
         if pointer.len() > MAX_PATH {
             break;

@@ -16,6 +16,7 @@
 //! - `layer`: one layer, and how it goes over those before it
 //! - `problem`: what is wrong, all of it
 //! - `reader`: reads tables key by key, noting every error
+//! - `redact`: what does not leave the process
 //! - `route`: experiments' routes
 
 mod backends;
@@ -29,6 +30,7 @@ mod kafka;
 mod layer;
 mod problem;
 mod reader;
+mod redact;
 mod route;
 
 use std::cell::RefCell;
@@ -46,6 +48,7 @@ pub use environment::{CONFIG_FILE_VARIABLE, Environment};
 pub(crate) use host::{literal_ip, split_port};
 pub use kafka::Kafka;
 pub use problem::{Problem, Problems};
+pub use redact::Redact;
 pub use route::{Methods, Route};
 
 use crate::telemetry::LogFormat;
@@ -92,6 +95,8 @@ pub struct Settings {
     pub shadow: Shadow,
     /// The bounds of the queue of records.
     pub delivery: Delivery,
+    /// What does not leave the process.
+    pub redact: Redact,
     /// Where records go.
     pub kafka: Kafka,
 }
@@ -334,6 +339,7 @@ fn read(
     let capture = capture(root.section("capture"));
     let shadow = shadow(root.section("shadow"));
     let delivery = delivery(root.section("delivery"));
+    let redact = redact::read(root.section("redact"));
     let kafka = kafka::read(root.section("kafka"), warnings);
     root.finish();
     let settings = Settings {
@@ -352,6 +358,7 @@ fn read(
         capture: capture?,
         shadow: shadow?,
         delivery: delivery?,
+        redact: redact?,
         kafka: kafka?,
     };
     check_loops(&settings, problems);

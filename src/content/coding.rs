@@ -173,3 +173,165 @@ impl Output {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::encoder::{BROTLI_BOMB, WIDE, encode, gzip, of_codings, zstd};
+    use super::*;
+
+    const TOO_LARGE: Result<Vec<u8>, Undecodable> = Err(Undecodable::TooLarge);
+
+    fn decode(names: &[&str], encoded: &[u8], limits: Limits) -> Result<Vec<u8>, Undecodable> {
+        let names: Vec<String> = names.iter().map(|it| (*it).to_owned()).collect();
+        super::decode(&names, encoded, limits)
+    }
+
+    #[test]
+    fn codings_are_one_list_of_all_lines() {
+        let lines = [
+            "GZIP , identity,,",
+            "",
+            "x-gzip,Br",
+            "X-Compress",
+            "identity",
+        ];
+        let headers = of_codings(&lines);
+        assert_eq!(codings(&headers), ["gzip", "gzip", "br", "compress"]);
+        assert!(is_encoded(&headers));
+        for lines in [&[][..], &["identity"], &["", " , Identity"]] {
+            let headers = of_codings(lines);
+            assert_eq!(codings(&headers), [""; 0]);
+            assert!(!is_encoded(&headers));
+        }
+    }
+
+    #[test]
+    fn the_last_coding_is_the_first_to_be_taken_off() {
+        let body = b"body";
+        let encoded = zstd(&gzip(body));
+        assert_eq!(decode(&["gzip", "zstd"], &encoded, WIDE), Ok(body.to_vec()));
+        let wrong = decode(&["zstd", "gzip"], &encoded, WIDE);
+        assert_eq!(wrong, Err(Undecodable::Corrupt));
+    }
+
+    #[test]
+    fn four_codings_are_enough() {
+        let four = (0..4).fold(b"body".to_vec(), |bytes, _| gzip(&bytes));
+        assert_eq!(decode(&["gzip"; 4], &four, WIDE), Ok(b"body".to_vec()));
+        let five = decode(&["gzip"; 5], &gzip(&four), WIDE);
+        assert_eq!(five, Err(Undecodable::TooManyCodings));
+    }
+
+    #[test]
+    fn nothing_is_taken_off_where_one_is_unknown() {
+        for name in ["compress", "lzma", "*", "gzip;q=1"] {
+            let result = decode(&[name, "gzip"], b"not gzip", WIDE);
+            assert_eq!(result, Err(Undecodable::UnknownCoding), "{name}");
+        }
+    }
+
+    #[test]
+    fn no_coding_makes_nothing_of_something() {
+        for outer in ["gzip", "deflate", "br", "zstd"] {
+            for inner in ["gzip", "deflate", "br", "zstd"] {
+                let encoded = encode(outer, b"");
+                let result = decode(&[inner, outer], &encoded, WIDE);
+                assert_eq!(result, Err(Undecodable::Corrupt), "{inner} in {outer}");
+            }
+        }
+    }
+
+    #[test]
+    fn small_bodies_may_grow_more_than_large_ones() {
+        let limits = |max_decoded, max_ratio| Limits {
+            max_decoded,
+            max_ratio,
+        };
+        assert_eq!(limits(1 << 20, 10).allowed(1), 64 * 1024);
+        assert_eq!(limits(1 << 20, 10).allowed(10_000), 100_000);
+        assert_eq!(limits(1 << 20, 10).allowed(1 << 19), 1 << 20);
+        assert_eq!(limits(1000, 10).allowed(1), 1000);
+        assert_eq!(limits(usize::MAX, 10).allowed(usize::MAX), usize::MAX);
+    }
+
+    #[test]
+    fn the_bound_is_the_last_length_that_is_within() {
+        let body = vec![b'x'; 1000];
+        let limits = |max_decoded| Limits {
+            max_decoded,
+            ..WIDE
+        };
+        for name in ["gzip", "deflate", "br", "zstd"] {
+            let encoded = encode(name, &body);
+            let whole = decode(&[name], &encoded, limits(1000));
+            assert_eq!(whole, Ok(body.clone()), "{name}");
+            assert_eq!(decode(&[name], &encoded, limits(999)), TOO_LARGE, "{name}");
+        }
+    }
+
+    #[test]
+    fn bombs_are_given_up_within_the_bound() {
+        let megabyte = vec![0; 1 << 20];
+        let gzip_bomb = gzip(&vec![0; 100 << 20]);
+        let zstd_bomb = zstd(&megabyte).repeat(100);
+        let deflate_bomb = encode("deflate", &megabyte);
+        let wide = Limits {
+            max_decoded: 8 << 20,
+            max_ratio: 100,
+        };
+        for (name, bomb) in [
+            ("gzip", &gzip_bomb[..]),
+            ("deflate", &deflate_bomb),
+            ("br", &BROTLI_BOMB),
+            ("zstd", &zstd_bomb),
+        ] {
+            assert_eq!(decode(&[name], bomb, wide), TOO_LARGE, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_bomb_in_a_bomb_has_no_bound_of_its_own() {
+        let nested = gzip(&gzip(&vec![0; 4 << 20]));
+        // A factor for each of them would let it pass.
+        let limits = Limits {
+            max_decoded: usize::MAX,
+            max_ratio: 1000,
+        };
+        assert!(nested.len() * 1000 * 1000 > 4 << 20);
+        assert_eq!(decode(&["gzip", "gzip"], &nested, limits), TOO_LARGE);
+        // Many empty members are a small end of much work.
+        let hollow = gzip(&gzip(b"").repeat(5_000));
+        let narrow = Limits {
+            max_ratio: 10,
+            ..limits
+        };
+        assert_eq!(decode(&["gzip", "gzip"], &hollow, narrow), TOO_LARGE);
+        assert_eq!(decode(&["gzip", "gzip"], &hollow, limits), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn no_more_memory_is_taken_than_is_allowed() {
+        let mut output = Output::within(1000);
+        for _ in 0..100 {
+            assert_eq!(output.push(&[0; 10]), Ok(()));
+            assert!(output.bytes.capacity() <= 1000);
+        }
+        assert_eq!(output.push(&[]), Ok(()));
+        assert_eq!(output.push(&[0]), Err(Undecodable::TooLarge));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded_to_the_same(
+            body in prop::collection::vec(any::<u8>(), 1..2000),
+            names in prop::collection::vec(
+                prop::sample::select(vec!["gzip", "deflate", "br", "zstd"]), 1..=4,
+            ),
+        ) {
+            let encoded = names.iter().fold(body.clone(), |bytes, name| encode(name, &bytes));
+            prop_assert_eq!(decode(&names, &encoded, WIDE), Ok(body));
+        }
+    }
+}

@@ -118,3 +118,119 @@ fn json_or_string(data: String) -> String {
 fn string(text: &str) -> String {
     serde_json::to_string(text).expect("a string can be written")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let json = to_json(text);
+        assert_eq!(json.as_deref(), Some(expected), "{text:?}");
+        assert!(json::is_json(expected.as_bytes()));
+    }
+
+    #[test]
+    fn an_event_has_its_fields_in_one_order() {
+        check(
+            "data: {\"a\": 1.50}\nretry: 100\nid: 1\nevent: x\n\n",
+            r#"[{"event":"x","id":"1","retry":"100","data":{"a": 1.50}}]"#,
+        );
+        check("retry: 007\n\nid\n\n", r#"[{"retry":"007"},{"id":""}]"#);
+        check(
+            "event: a\nevent: b\ndata: 1\n\n",
+            r#"[{"event":"b","data":1}]"#,
+        );
+    }
+
+    #[test]
+    fn data_of_several_lines_is_one() {
+        check(
+            "data: a\ndata: b\ndata\ndata:\n\n",
+            r#"[{"data":"a\nb\n\n"}]"#,
+        );
+        check("data: [1,\ndata: 2]\n\n", "[{\"data\":[1,\n2]}]");
+        check("data\n\n", r#"[{"data":""}]"#);
+    }
+
+    #[test]
+    fn one_space_behind_the_colon_is_none() {
+        check(
+            "data:a\n\ndata: a\n\ndata:  a\n\ndata: a: b",
+            concat!(
+                r#"[{"data":"a"},{"data":"a"},"#,
+                r#"{"data":" a"},{"data":"a: b"}]"#
+            ),
+        );
+    }
+
+    #[test]
+    fn lines_end_in_three_ways() {
+        let expected = r#"[{"id":"1","data":2},{"data":3}]"#;
+        for end in ["\n", "\r", "\r\n"] {
+            check(
+                &["id:1", "data:2", "", "data:3", "", ""].join(end),
+                expected,
+            );
+        }
+        check("id:1\rdata:2\r\n\ndata:3\r\n\r", expected);
+    }
+
+    #[test]
+    fn comments_and_blank_lines_are_left_out() {
+        check("", "[]");
+        check(":\n\n: keep alive\n\n\n", "[]");
+        check(
+            ": first\ndata: 1\n:\ndata: 2\n\n: last",
+            r#"[{"data":"1\n2"}]"#,
+        );
+    }
+
+    #[test]
+    fn the_last_event_needs_no_end() {
+        check("data: 1\n\ndata: 2", r#"[{"data":1},{"data":2}]"#);
+        check("data: 1\n\ndata: 2\n", r#"[{"data":1},{"data":2}]"#);
+    }
+
+    #[test]
+    fn data_that_is_a_json_string_is_told_from_data_without_quotes() {
+        check(
+            "data: \"x\"\n\ndata: x\n\n",
+            r#"[{"data":"\"x\""},{"data":"x"}]"#,
+        );
+        check(
+            "data: null\n\ndata: [DONE]\n\n",
+            r#"[{"data":null},{"data":"[DONE]"}]"#,
+        );
+        check("data: 1},{\n\n", r#"[{"data":"1},{"}]"#);
+    }
+
+    #[test]
+    fn data_of_too_many_levels_is_a_string() {
+        let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        let (most, more) = (json::MAX_DEPTH - AROUND_DATA, json::MAX_DEPTH - 1);
+        check(
+            &format!("data: {}", deep(most)),
+            &format!("[{{\"data\":{}}}]", deep(most)),
+        );
+        check(
+            &format!("data: {}", deep(more)),
+            &format!("[{{\"data\":\"{}\"}}]", deep(more)),
+        );
+    }
+
+    #[test]
+    fn what_a_client_would_skip_is_not_left_out() {
+        for text in [
+            "<html>",
+            "dat: 1",
+            " data: 1",
+            "retry: 1s",
+            "retry:",
+            "id: \0",
+            "Data: 1",
+        ] {
+            assert_eq!(to_json(text), None, "{text:?}");
+        }
+    }
+}

@@ -17,6 +17,8 @@
 
 mod coding;
 mod decoder;
+#[cfg(test)]
+mod encoder;
 mod events;
 mod lines;
 mod media;
@@ -71,6 +73,12 @@ impl<'a> Body<'a> {
             text: OnceCell::new(),
             json: OnceCell::new(),
         }
+    }
+
+    /// The message's headers.
+    #[must_use]
+    pub fn headers(&self) -> &'a HeaderMap {
+        self.headers
     }
 
     /// The bytes as they came.
@@ -155,6 +163,151 @@ impl Decoded<'_> {
             Self::Given(bytes) => bytes,
             Self::Utf8(text) => text.as_bytes(),
             Self::Other(bytes) => bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+    use proptest::prelude::*;
+
+    use super::encoder::{self, WIDE, of_codings, of_type};
+    use super::*;
+    use crate::json::Document;
+
+    const TYPES: [&str; 6] = [
+        "application/json",
+        "application/x-ndjson",
+        "application/json-seq",
+        "text/event-stream",
+        "text/plain;charset=utf-16",
+        "text/plain;charset=windows-1252",
+    ];
+
+    #[test]
+    fn a_body_without_codings_and_of_utf_8_is_not_copied() {
+        for value in [
+            "text/plain",
+            "text/plain; charset=utf-8",
+            "application/json",
+        ] {
+            let headers = of_type(value);
+            let bytes = "\u{feff}[\"é\"]".as_bytes();
+            let body = Body::new(&headers, bytes, WIDE);
+            assert_eq!(body.decoded(), Ok(bytes));
+            assert!(!body.is_encoded());
+            let text = body.text().expect("text");
+            assert_eq!(text.as_bytes().as_ptr(), bytes[3..].as_ptr());
+        }
+    }
+
+    #[test]
+    fn text_and_json_are_looked_up_in_decoded_bytes() {
+        let lines = [(CONTENT_TYPE, TYPES[0]), (CONTENT_ENCODING, "gzip")];
+        let headers = encoder::headers(&lines);
+        let encoded = encoder::gzip("\u{feff}[\"é\"]".as_bytes());
+        let body = Body::new(&headers, &encoded, WIDE);
+        assert!(body.is_encoded());
+        assert_eq!(body.json(), Some("[\"é\"]"));
+        let text = body.text().expect("text");
+        let decoded = body.decoded().expect("gzip");
+        assert_eq!(text.as_bytes().as_ptr(), decoded[3..].as_ptr());
+        assert_eq!(body.bytes(), encoded);
+        assert_eq!(body.json().map(str::as_ptr), Some(text.as_ptr()));
+    }
+
+    #[test]
+    fn an_empty_body_needs_no_decoding() {
+        for lines in [&["gzip"][..], &["unknown"], &["br", "br", "br", "br", "br"]] {
+            let headers = of_codings(lines);
+            let body = Body::new(&headers, b"", WIDE);
+            assert!(!body.is_encoded());
+            assert_eq!(body.decoded(), Ok(&b""[..]));
+            assert_eq!(body.text(), Ok(""));
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_decoded_has_no_text_and_no_json() {
+        let lines = [(CONTENT_TYPE, TYPES[0]), (CONTENT_ENCODING, "br, x")];
+        let headers = encoder::headers(&lines);
+        let body = Body::new(&headers, b"{}", WIDE);
+        assert_eq!(body.decoded(), Err(Undecodable::UnknownCoding));
+        let no_text = Err(NoText::Undecodable(Undecodable::UnknownCoding));
+        assert_eq!(body.text(), no_text);
+        assert_eq!(body.json(), None);
+    }
+
+    #[test]
+    fn only_kinds_that_are_json_have_some() {
+        let json = |value: &str, text: &'static str| {
+            let headers = of_type(value);
+            let body = Body::new(&headers, text.as_bytes(), WIDE);
+            body.json().map(str::to_owned)
+        };
+        assert_eq!(json("application/json", " {} ").as_deref(), Some(" {} "));
+        assert_eq!(json("application/json", "{"), None);
+        assert_eq!(json("application/json", ""), None);
+        assert_eq!(json("application/json;charset=x", "{}"), None);
+        let deep = "[".repeat(200).leak();
+        assert_eq!(json("application/json", deep), None);
+        let lines = json("application/x-ndjson", "1\n2\n");
+        assert_eq!(lines.as_deref(), Some("[1,2]"));
+        let events = json("text/event-stream", "data: 1\n\n");
+        assert_eq!(events.as_deref(), Some("[{\"data\":1}]"));
+        for other in ["text/plain", "application/x-www-form-urlencoded", "x/y"] {
+            assert_eq!(json(other, "1"), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn json_of_another_charset_is_json() {
+        let headers = of_type("application/json; charset=utf-16");
+        let bytes: Vec<u8> = "[\"é\"]"
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        let body = Body::new(&headers, &bytes, WIDE);
+        assert_eq!(body.json(), Some("[\"é\"]"));
+    }
+
+    /// Bytes which are often of one of the kinds.
+    fn content() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop::sample::select(vec![
+            "data:", "data: ", "event: x", "id: 1", "retry: 5", ":", "\n", "\n\n", "\r", "\r\n",
+            "\u{1e}", "{}", "[1]", "\"", "\\", "1", "null", "é", "\u{feff}", "\0", " ", ",", "]",
+        ]);
+        let pieces = prop::collection::vec(piece, 0..16);
+        let of_pieces = pieces.prop_map(|pieces| pieces.concat().into_bytes());
+        prop_oneof![3 => of_pieces, 1 => any::<Vec<u8>>()]
+    }
+
+    proptest! {
+        #[test]
+        fn json_is_what_the_parser_takes(kind in 0..TYPES.len(), bytes in content()) {
+            let headers = of_type(TYPES[kind]);
+            let body = Body::new(&headers, &bytes, WIDE);
+            if let Some(json) = body.json() {
+                prop_assert!(Document::parse(json.as_bytes()).is_some(), "{}", json);
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic_or_go_beyond_its_bounds(
+            kind in 0..TYPES.len(),
+            coding in prop::sample::select(vec!["gzip", "deflate", "br", "zstd", "gzip, br"]),
+            bytes in any::<Vec<u8>>(),
+            max_decoded in 0..100_usize,
+        ) {
+            let lines = [(CONTENT_TYPE, TYPES[kind]), (CONTENT_ENCODING, coding)];
+            let headers = encoder::headers(&lines);
+            let body = Body::new(&headers, &bytes, Limits { max_decoded, ..WIDE });
+            let _any = body.json();
+            if let (Ok(decoded), Ok(text)) = (body.decoded(), body.text()) {
+                prop_assert!(bytes.is_empty() || decoded.len() <= max_decoded);
+                prop_assert!(text.len() <= 3 * decoded.len());
+            }
         }
     }
 }

@@ -68,6 +68,11 @@ impl<'a> Document<'a> {
         Some(Self { text, nodes })
     }
 
+    /// How many values there are in it, keys among them.
+    pub(crate) fn values(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// The value that it is.
     pub(crate) fn root(&self) -> Value<'_> {
         Value {
@@ -117,6 +122,17 @@ impl<'d> Value<'d> {
     pub(crate) fn text(self) -> &'d str {
         let node = self.node();
         &self.document.text[node.start as usize..node.end as usize]
+    }
+
+    /// Which of its document's values it is, from 0: less than [`Document::values`].
+    pub(crate) fn index(self) -> usize {
+        self.at
+    }
+
+    /// Where its text is in the document's.
+    pub(crate) fn place(self) -> Range<usize> {
+        let node = self.node();
+        node.start as usize..node.end as usize
     }
 
     pub(crate) fn kind(self) -> Kind {

@@ -90,6 +90,11 @@ fn unescape(segment: &str) -> Option<String> {
     Some(text)
 }
 
+/// The segments of what stands behind a JSON Pointer's first `/`; `None` if it is none.
+pub(crate) fn segments(pointer: &str) -> Option<Vec<String>> {
+    pointer.split('/').map(unescape).collect()
+}
+
 /// Writes a segment behind a JSON Pointer (RFC 6901 §3).
 pub(crate) fn push_segment(pointer: &mut String, segment: Segment<'_>) {
     pointer.push('/');
@@ -156,13 +161,28 @@ impl<'p> Tracker<'p> {
     pub(crate) fn here(&self) -> impl Iterator<Item = usize> + '_ {
         let reached = self.level().iter();
         reached
-            .filter(|(pattern, passed)| *passed == self.patterns[*pattern].parts.len())
+            .filter(|state| self.is_over(**state))
             .map(|(pattern, _)| *pattern)
+    }
+
+    /// How many segments from the root the first place on the way here is that a pattern leads to, this
+    /// one included.
+    pub(crate) fn outermost(&self) -> Option<usize> {
+        let starts = self.levels.iter().copied();
+        let ends = starts.clone().skip(1).chain([self.states.len()]);
+        let mut levels = starts
+            .zip(ends)
+            .map(|(start, end)| &self.states[start..end]);
+        levels.position(|level| level.iter().any(|state| self.is_over(*state)))
     }
 
     /// Whether a pattern leads here or to a value within.
     pub(crate) fn is_near(&self) -> bool {
         !self.level().is_empty()
+    }
+
+    fn is_over(&self, (pattern, passed): (usize, usize)) -> bool {
+        passed == self.patterns[pattern].parts.len()
     }
 
     fn level(&self) -> &[(usize, usize)] {
@@ -260,6 +280,24 @@ mod tests {
         assert_eq!(tracker.here().count(), 1);
         tracker.leave();
         assert!(tracker.is_near() && tracker.here().next().is_none());
+    }
+
+    #[test]
+    fn the_first_place_on_the_way_is_known_below_it() {
+        let patterns = ["/a/b", "/a/b/c/d", "/x/**"].map(|text| text.parse().expect("a pattern"));
+        let mut tracker = Tracker::new(&patterns);
+        assert_eq!(tracker.outermost(), None);
+        for (key, outermost) in [("a", None), ("b", Some(2)), ("c", Some(2)), ("d", Some(2))] {
+            tracker.enter(Segment::Key(key));
+            assert_eq!(tracker.outermost(), outermost, "{key}");
+        }
+        for _ in 0..4 {
+            tracker.leave();
+        }
+        tracker.enter(Segment::Key("x"));
+        assert_eq!(tracker.outermost(), Some(1));
+        let everything = ["".parse().expect("a pattern")];
+        assert_eq!(Tracker::new(&everything).outermost(), Some(0));
     }
 
     #[test]

@@ -5,10 +5,12 @@ use uuid::Uuid;
 
 use crate::capture::{Answer, Captured, Content, RequestHead, Side};
 use crate::compare::{self, Bodies, Comparison, Differences, Hashed, Head, Noise, Rules, compare};
+use crate::content::Body;
 use crate::delivery::Outgoing;
 use crate::experiment::Experiment;
 use crate::outcome::Outcome;
 use crate::record::Record;
+use crate::redact::Redaction;
 
 /// What is a record's size beside its key and value, at most, in librdkafka's count.
 const OVERHEAD: usize = 512;
@@ -23,8 +25,10 @@ pub(super) struct Pair {
 }
 
 /// The bounds of what is published.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Bounds {
+    /// What is not shown.
+    pub(super) redaction: Redaction,
     /// Bytes of a record, its key included.
     pub(super) max_message: usize,
 }
@@ -55,11 +59,17 @@ impl Pair {
         self.request_body.len + of(&self.reference) + of(&self.candidate)
     }
 
-    pub(super) fn judge(&self, experiment: &Experiment, bounds: Bounds) -> Verdict {
+    pub(super) fn judge(&self, experiment: &Experiment, bounds: &Bounds) -> Verdict {
         let (outcome, differences) = match (&self.reference, &self.candidate) {
             (Ok(reference), Ok(candidate)) => {
-                let differences =
-                    compared(reference, candidate, &experiment.rules, None).differences;
+                let differences = compared(
+                    reference,
+                    candidate,
+                    &experiment.rules,
+                    None,
+                    &bounds.redaction,
+                )
+                .differences;
                 match differences.total() {
                     0 => (Outcome::Equal, differences),
                     _ => (Outcome::Different, differences),
@@ -84,7 +94,7 @@ impl Pair {
         experiment: &Experiment,
         outcome: Outcome,
         differences: &Differences,
-        bounds: Bounds,
+        bounds: &Bounds,
     ) -> Publication {
         let params = experiment.params(self.request.target.path());
         let key = experiment.record_key(&params);
@@ -122,12 +132,26 @@ fn compared(
     candidate: &Answer,
     rules: &Rules,
     noise: Option<Noise<'_>>,
+    redaction: &Redaction,
 ) -> Comparison {
-    let bodies = match (&reference.body.content, &candidate.body.content) {
-        (Content::Whole(a), Content::Whole(b)) => Bodies::Whole(a, b),
-        (a, b) => Bodies::Hashed(hashed(reference.body.len, a), hashed(candidate.body.len, b)),
+    let (a, b) = (&reference.body.content, &candidate.body.content);
+    let (body_a, body_b) = (body(reference, rules), body(candidate, rules));
+    let bodies = match (a, b) {
+        (Content::Whole(_), Content::Whole(_)) => Bodies::Whole(&body_a, &body_b),
+        _ => Bodies::Hashed(hashed(reference.body.len, a), hashed(candidate.body.len, b)),
     };
-    compare(head(reference), head(candidate), bodies, rules, noise)
+    compare(
+        head(reference),
+        head(candidate),
+        bodies,
+        rules,
+        noise,
+        redaction,
+    )
+}
+
+fn body<'a>(answer: &'a Answer, rules: &Rules) -> Body<'a> {
+    Body::new(&answer.headers, answer.body.content.bytes(), rules.limits)
 }
 
 fn head(answer: &Answer) -> Head<'_> {

@@ -53,6 +53,7 @@ use crate::config;
 use crate::delivery::Delivery;
 use crate::experiment::{Experiment, Role};
 use crate::outcome::{Cause, Outcome, Skip};
+use crate::redact::Redaction;
 use crate::telemetry::Throttle;
 use crate::telemetry::metrics::{BREAKER_OPEN, EXCHANGE, of_role};
 use breaker::{Breaker, Pass};
@@ -99,6 +100,8 @@ pub struct Parts {
     pub max_wait: Duration,
     /// When a candidate that fails is left alone.
     pub breaker: Option<config::Breaker>,
+    /// What is not shown.
+    pub redaction: Redaction,
     /// Bytes of a record, its key included.
     pub max_message: usize,
     /// Where records go.
@@ -123,7 +126,7 @@ struct Inner {
     max_wait: Duration,
     /// Comparisons of large pairs at a time.
     comparisons: Semaphore,
-    bounds: Bounds,
+    bounds: Arc<Bounds>,
     judge: Judge,
     durations: [Histogram; 2],
     runtime: Handle,
@@ -161,9 +164,10 @@ impl Shadow {
             max_in_flight: parts.max_in_flight,
             max_wait: parts.max_wait,
             comparisons: Semaphore::new(half_as_many_as_cores()),
-            bounds: Bounds {
+            bounds: Arc::new(Bounds {
+                redaction: parts.redaction,
                 max_message: parts.max_message,
-            },
+            }),
             judge: Pair::judge,
             durations: [Role::Reference, Role::Candidate]
                 .map(|role| of_role(EXCHANGE, role.name())),
@@ -228,7 +232,7 @@ impl Mirror for Shadow {
 type Judged = (Pair, Verdict);
 
 /// Compares a pair, and writes its record.
-type Judge = fn(&Pair, &Experiment, Bounds) -> Verdict;
+type Judge = fn(&Pair, &Experiment, &Bounds) -> Verdict;
 
 /// What one experiment may do.
 struct Gate {
@@ -294,14 +298,14 @@ impl Inner {
                 duration.record(answer.elapsed);
             }
         }
-        let (judge, bounds) = (self.judge, self.bounds);
+        let (judge, bounds) = (self.judge, self.bounds.clone());
         if pair.size() < LARGE {
-            let verdict = judge(&pair, &experiment, bounds);
+            let verdict = judge(&pair, &experiment, &bounds);
             return Ok((pair, verdict));
         }
         let _one_of_few = self.comparisons.acquire().await;
         let judged = spawn_blocking(move || {
-            let verdict = judge(&pair, &experiment, bounds);
+            let verdict = judge(&pair, &experiment, &bounds);
             (pair, verdict)
         });
         judged.await.map_err(|_panicked| Skip::Internal)
@@ -504,6 +508,7 @@ mod tests {
             max_in_flight: 1,
             max_wait: settings.shadow.max_wait,
             breaker: settings.shadow.breaker,
+            redaction: Redaction::with_key(settings.redact, b""),
             max_message: 1,
             delivery: Arc::new(delivery.expect("a producer")),
             observer: None,

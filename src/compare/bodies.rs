@@ -1,0 +1,235 @@
+//! The bodies of two answers: what they are, and so how they are compared.
+
+use super::difference::{Difference, Kind, Shown, common_prefix};
+use super::findings::{BODY, Findings};
+use super::rules::{Action, Place};
+use super::{Hashed, text, tree};
+use crate::content::{Body, Media, charset, codings};
+use crate::json::Document;
+use crate::redact::Redaction;
+use http::HeaderMap;
+
+/// Adds the differences of two bodies that are there whole.
+pub(super) fn compare(
+    reference: &Body<'_>,
+    candidate: &Body<'_>,
+    redaction: &Redaction,
+    findings: &mut Findings<'_>,
+) {
+    if reference.bytes() == candidate.bytes() && are_read_alike(reference, candidate) {
+        return;
+    }
+    findings.ignored_by = findings.rule_at(&Place::Body, |action| *action == Action::Ignore);
+    let (a, b) = (Read::of(reference), Read::of(candidate));
+    let same_media = reference.media() == candidate.media();
+    note("reference", why_not(reference, &a), findings);
+    note("candidate", why_not(candidate, &b), findings);
+    match (&a, &b) {
+        (Read::Json(a), Read::Json(b)) if same_media => tree::compare(a, b, redaction, findings),
+        (Read::Nothing, Read::Nothing) => {}
+        (Read::Nothing | Read::Undecodable, _) | (_, Read::Nothing | Read::Undecodable) => {
+            types(&a, &b, findings);
+        }
+        (Read::Json(_), _) | (_, Read::Json(_)) if !same_media => types(&a, &b, findings),
+        _ => as_text(reference, candidate, redaction, findings),
+    }
+    findings.ignored_by = None;
+}
+
+/// Whether the same bytes mean the same in both.
+fn are_read_alike(a: &Body<'_>, b: &Body<'_>) -> bool {
+    if a.bytes().is_empty() {
+        return true;
+    }
+    let is_json = |body: &Body<'_>| {
+        let media = body.media();
+        matches!(media, Media::Json | Media::JsonLines | Media::Events).then_some(media)
+    };
+    is_json(a) == is_json(b)
+        && codings(a.headers()) == codings(b.headers())
+        && charset(a.headers()) == charset(b.headers())
+}
+
+/// What a body is.
+enum Read<'b> {
+    Nothing,
+    /// Its codings can't be taken off.
+    Undecodable,
+    Json(Document<'b>),
+    Text,
+    Bytes,
+}
+
+impl<'b> Read<'b> {
+    fn of(body: &'b Body<'_>) -> Self {
+        if body.bytes().is_empty() {
+            return Self::Nothing;
+        }
+        if body.decoded().is_err() {
+            return Self::Undecodable;
+        }
+        let document = match body.media() {
+            Media::Json => body
+                .text()
+                .ok()
+                .and_then(|text| Document::parse(text.as_bytes())),
+            _ => body
+                .json()
+                .and_then(|text| Document::parse(text.as_bytes())),
+        };
+        match (document, body.media()) {
+            (Some(document), _) => Self::Json(document),
+            (None, Media::Bytes) => Self::Bytes,
+            (None, _) if body.text().is_err() => Self::Bytes,
+            (None, _) => Self::Text,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Nothing => "none",
+            Self::Undecodable => "undecodable",
+            Self::Json(_) => "json",
+            Self::Text => "text",
+            Self::Bytes => "bytes",
+        }
+    }
+}
+
+fn note(side: &str, reason: Option<String>, findings: &mut Findings<'_>) {
+    if let Some(reason) = reason {
+        findings.note(|| format!("{side}: {reason}"));
+    }
+}
+
+/// Why a body is not what it says it is.
+fn why_not(body: &Body<'_>, read: &Read<'_>) -> Option<String> {
+    let media = body.media();
+    match read {
+        Read::Undecodable => {
+            let reason = body
+                .decoded()
+                .err()
+                .map_or("", crate::content::Undecodable::name);
+            Some(format!("the body can't be decoded ({reason})"))
+        }
+        Read::Text | Read::Bytes
+            if matches!(media, Media::Json | Media::JsonLines | Media::Events) =>
+        {
+            let name = media.name();
+            Some(format!(
+                "the body is no valid {name}, and is compared as {}",
+                read.name()
+            ))
+        }
+        Read::Bytes if media != Media::Bytes => {
+            let reason = body.text().err().map_or("", crate::content::NoText::name);
+            Some(format!(
+                "the body is no text ({reason}), and is compared as bytes"
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// Adds the differences of two bodies that are not documents.
+fn as_text(
+    reference: &Body<'_>,
+    candidate: &Body<'_>,
+    redaction: &Redaction,
+    findings: &mut Findings<'_>,
+) {
+    let is_text = |body: &Body<'_>| body.media() != Media::Bytes;
+    let mask = |text: &str| redaction.mask(text.as_bytes());
+    // What is hidden has a place in a document, and here is none.
+    let mask: Option<&dyn Fn(&str) -> String> = redaction.hides_bodies().then_some(&mask);
+    if is_text(reference)
+        && is_text(candidate)
+        && let (Ok(a), Ok(b)) = (reference.text(), candidate.text())
+    {
+        if a != b {
+            let is_form = reference.media() == Media::Form && candidate.media() == Media::Form;
+            text::compare(a, b, if is_form { '&' } else { '\n' }, mask, findings);
+        }
+        return;
+    }
+    if let (Ok(a), Ok(b)) = (reference.decoded(), candidate.decoded()) {
+        as_bytes(a, b, mask, findings);
+    }
+}
+
+fn as_bytes(
+    a: &[u8],
+    b: &[u8],
+    mask: Option<&dyn Fn(&str) -> String>,
+    findings: &mut Findings<'_>,
+) {
+    if a == b {
+        return;
+    }
+    let offset = common_prefix(a, b);
+    let kind = if offset == a.len().min(b.len()) {
+        Kind::Length
+    } else {
+        Kind::Changed
+    };
+    findings.add(BODY.to_owned(), kind, || {
+        let (reference, candidate) = match (mask, std::str::from_utf8(a), std::str::from_utf8(b)) {
+            (Some(mask), _, _) => {
+                let shown = |bytes| Shown::text(&mask(&String::from_utf8_lossy(bytes)));
+                (shown(a), shown(b))
+            }
+            (None, Ok(a), Ok(b)) => Shown::texts(a, b, offset),
+            _ => (Shown::bytes(a, offset), Shown::bytes(b, offset)),
+        };
+        Difference {
+            offset: Some(offset as u64),
+            ..Difference::new(BODY, kind, (Some(reference), Some(candidate)))
+        }
+    });
+}
+
+/// Adds that the bodies are of two types.
+fn types(a: &Read<'_>, b: &Read<'_>, findings: &mut Findings<'_>) {
+    let values = || (Some(Shown::text(a.name())), Some(Shown::text(b.name())));
+    findings.add(BODY.to_owned(), Kind::TypeChanged, || {
+        Difference::new(BODY, Kind::TypeChanged, values())
+    });
+}
+
+/// Adds the differences of two bodies of which at least one was not kept.
+pub(super) fn compare_hashes(
+    (headers_a, a): (&HeaderMap, Hashed),
+    (headers_b, b): (&HeaderMap, Hashed),
+    findings: &mut Findings<'_>,
+) {
+    findings.note(|| {
+        "the bodies are over capture.max_body, and are compared by length and hash".to_owned()
+    });
+    let name = |headers: &HeaderMap, hashed: Hashed| match hashed.len {
+        0 => "none".to_owned(),
+        _ => {
+            let media = match Media::of(headers) {
+                media @ (Media::Json | Media::JsonLines | Media::Events) => media.name(),
+                Media::Form | Media::Text | Media::Bytes => "bytes",
+            };
+            let codings = codings(headers);
+            [&[media.to_owned()], &codings[..]].concat().join(" in ")
+        }
+    };
+    let names = (name(headers_a, a), name(headers_b, b));
+    let (kind, values) = if names.0 != names.1 {
+        (
+            Kind::TypeChanged,
+            (Shown::text(&names.0), Shown::text(&names.1)),
+        )
+    } else if a.len != b.len {
+        (Kind::Length, (Shown::number(a.len), Shown::number(b.len)))
+    } else if a.digest != b.digest {
+        let shown = |digest: u128| Shown::bytes(&digest.to_be_bytes(), 0);
+        (Kind::Changed, (shown(a.digest), shown(b.digest)))
+    } else {
+        return;
+    };
+    findings.add_at(&Place::Body, kind, || (Some(values.0), Some(values.1)));
+}

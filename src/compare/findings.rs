@@ -1,0 +1,88 @@
+//! What a comparison has found so far.
+
+use super::Comparison;
+use super::difference::{Difference, Differences, Kind, Noise, Shown};
+use super::rules::{Action, Place, Rules};
+
+/// Notes that are kept.
+const MAX_NOTES: usize = 10;
+
+/// Where a difference that has no path within a document is.
+pub(super) const BODY: &str = "body";
+
+pub(super) struct Findings<'r> {
+    pub(super) rules: &'r Rules,
+    pub(super) differences: Differences,
+    /// By rule.
+    pub(super) hits: Vec<u64>,
+    pub(super) notes: Vec<String>,
+    /// The rule that takes out whatever is found.
+    pub(super) ignored_by: Option<usize>,
+    noise: Option<Noise<'r>>,
+}
+
+impl<'r> Findings<'r> {
+    pub(super) fn none(rules: &'r Rules, noise: Option<Noise<'r>>) -> Self {
+        Self {
+            rules,
+            differences: Differences::none(rules.max_differences),
+            hits: vec![0; rules.list.len()],
+            notes: Vec::new(),
+            ignored_by: None,
+            noise,
+        }
+    }
+
+    pub(super) fn into_comparison(self) -> Comparison {
+        Comparison {
+            differences: self.differences,
+            hits: self.hits,
+            notes: self.notes,
+        }
+    }
+
+    /// Adds what differs at a location, unless it is ignored.
+    pub(super) fn add(
+        &mut self,
+        location: String,
+        kind: Kind,
+        difference: impl FnOnce() -> Difference,
+    ) {
+        match self.ignored_by {
+            Some(rule) => self.hit(rule),
+            None => self.differences.add(location, kind, self.noise, difference),
+        }
+    }
+
+    /// Adds what differs at a place outside of documents, unless a rule takes it out.
+    pub(super) fn add_at(
+        &mut self,
+        place: &Place,
+        kind: Kind,
+        values: impl FnOnce() -> (Option<Shown>, Option<Shown>),
+    ) {
+        if let Some(rule) = self.rule_at(place, |action| *action == Action::Ignore) {
+            return self.hit(rule);
+        }
+        let path = place.to_string();
+        self.add(path.clone(), kind, || Difference::new(path, kind, values()));
+    }
+
+    /// The first rule for a place outside of documents that does this.
+    pub(super) fn rule_at(&self, place: &Place, does: impl Fn(&Action) -> bool) -> Option<usize> {
+        let mut rules = self.rules.list.iter();
+        rules.position(|rule| rule.place == *place && does(&rule.action))
+    }
+
+    /// A rule took something out.
+    pub(super) fn hit(&mut self, rule: usize) {
+        self.hits[rule] += 1;
+    }
+
+    /// Notes how something was compared.
+    pub(super) fn note(&mut self, note: impl FnOnce() -> String) {
+        if self.notes.len() < MAX_NOTES {
+            self.notes.push(note());
+        }
+    }
+}

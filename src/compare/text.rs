@@ -1,0 +1,119 @@
+//! The differences of two texts, line by line.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::align::{Step, align};
+use super::difference::{Difference, Kind, Shown, common_prefix};
+use super::findings::{BODY, Findings};
+use super::rules::{Action, Place, Rule};
+
+/// Adds the differences of the candidate's text from the reference's. Lines end where `end` stands. Where
+/// `mask` is given, it stands for each value.
+pub(super) fn compare(
+    reference: &str,
+    candidate: &str,
+    end: char,
+    mask: Option<&dyn Fn(&str) -> String>,
+    findings: &mut Findings<'_>,
+) {
+    let rules = &findings.rules.list;
+    let fold = rules.iter().position(|rule| {
+        let fold = matches!(rule.action, Action::Text(_)) && rule.place == Place::Body;
+        fold && plain(rule, reference) == plain(rule, candidate)
+    });
+    if let Some(rule) = fold {
+        return findings.hit(rule);
+    }
+    let lines = Lines {
+        reference: reference.split(end).collect(),
+        candidate: candidate.split(end).collect(),
+        mask,
+    };
+    let own: Vec<&Rule> = rules
+        .iter()
+        .filter(|rule| rule.place == Place::Body)
+        .collect();
+    let print = |line: &&str| {
+        let plain = own
+            .iter()
+            .fold((*line).to_owned(), |line, rule| plain(rule, &line));
+        xxh3_64(plain.as_bytes())
+    };
+    let prints = |lines: &[&str]| lines.iter().map(print).collect::<Vec<_>>();
+    let likeness = |i: usize, j: usize| {
+        let (a, b) = (lines.reference[i], lines.candidate[j]);
+        let common = 1 + common_prefix(a, b).max(common_prefix(reversed(a), reversed(b)));
+        u32::try_from(common).unwrap_or(u32::MAX)
+    };
+    let mut alignment = align(
+        &prints(&lines.reference),
+        &prints(&lines.candidate),
+        likeness,
+    );
+    alignment.unmove();
+    for step in alignment.steps {
+        lines.step(step, findings);
+    }
+}
+
+/// The lines of both texts.
+struct Lines<'a> {
+    reference: Vec<&'a str>,
+    candidate: Vec<&'a str>,
+    mask: Option<&'a dyn Fn(&str) -> String>,
+}
+
+impl Lines<'_> {
+    fn step(&self, step: Step, findings: &mut Findings<'_>) {
+        let (number, kind, values) = match step {
+            Step::Both(i, j) => {
+                let (a, b) = (self.reference[i], self.candidate[j]);
+                if a == b {
+                    return;
+                }
+                let taken_out = findings.rule_at(&Place::Body, |action| match action {
+                    Action::Values(like) => like.covers(a, b),
+                    Action::Text(fold) => fold.apply(a) == fold.apply(b),
+                    _ => false,
+                });
+                if let Some(rule) = taken_out {
+                    return findings.hit(rule);
+                }
+                (i, Kind::Changed, (Some(a), Some(b)))
+            }
+            Step::Reference(i) => (i, Kind::Missing, (Some(self.reference[i]), None)),
+            Step::Candidate(j) => (j, Kind::Unexpected, (None, Some(self.candidate[j]))),
+        };
+        findings.add(BODY.to_owned(), kind, || Difference {
+            line: Some(number as u64 + 1),
+            ..Difference::new(BODY, kind, self.shown(values))
+        });
+    }
+
+    fn shown(&self, values: (Option<&str>, Option<&str>)) -> (Option<Shown>, Option<Shown>) {
+        match (self.mask, values) {
+            (None, (Some(a), Some(b))) => {
+                let (a, b) = Shown::texts(a, b, common_prefix(a, b));
+                (Some(a), Some(b))
+            }
+            (None, (a, b)) => (a.map(Shown::text), b.map(Shown::text)),
+            (Some(mask), (a, b)) => {
+                let shown = |text: &str| Shown::text(&mask(text));
+                (a.map(shown), b.map(shown))
+            }
+        }
+    }
+}
+
+/// A text without that in which a rule lets it differ.
+fn plain(rule: &Rule, text: &str) -> String {
+    match &rule.action {
+        Action::Text(fold) => fold.apply(text),
+        Action::Values(like) => like.mask(text),
+        Action::Ignore | Action::Arrays(_) | Action::Tolerance(_) => text.to_owned(),
+    }
+}
+
+fn reversed(text: &str) -> Vec<u8> {
+    text.bytes().rev().collect()
+}
