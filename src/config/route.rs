@@ -7,6 +7,7 @@ use config::{Value, ValueKind};
 use http::Method;
 
 use super::BaseUrl;
+use super::compare;
 use super::problem::{Problems, did_you_mean};
 use super::reader::{FromValue, Section};
 use crate::compare::Rules;
@@ -100,6 +101,7 @@ fn read_one(mut section: Section<'_>, defaults: &Defaults<'_>, seen: &mut Seen) 
     let own_reference = section.take_optional("reference");
     let own_candidate = section.take_optional("candidate");
     let max_in_flight = section.take_optional("max_in_flight");
+    let rules = compare::read_over(section.section("compare"), defaults.rules);
 
     let path = path.filter(|path| seen.admits_path(path, &section));
     let name = name.and_then(|name| name.or_else(|| path.clone()));
@@ -113,7 +115,7 @@ fn read_one(mut section: Section<'_>, defaults: &Defaults<'_>, seen: &mut Seen) 
         reference: own_reference?.or_else(|| defaults.reference.cloned())?,
         candidate: own_candidate?.or_else(|| defaults.candidate.cloned())?,
         max_in_flight: max_in_flight?,
-        rules: defaults.rules?.clone(),
+        rules: rules?,
     })
 }
 
