@@ -2,14 +2,14 @@
 
 use std::iter::once;
 
-use super::{complain, print};
+use super::{complain, print, table};
 use crate::config::{Loaded, Methods, Route};
 
 pub(super) fn run(loaded: &Loaded) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         complain(&format!("warning: {warning}"));
     }
-    let routes = table(&loaded.settings.routes).join("\n#   ");
+    let routes = lines(&loaded.settings.routes).join("\n#   ");
     let file = loaded.file.as_deref().unwrap_or("no file");
     print(&format!(
         "# the effective configuration ({file})\n{}\n# routes\n#   {routes}\n#   everything else goes to {} alone\n\
@@ -19,28 +19,12 @@ pub(super) fn run(loaded: &Loaded) -> anyhow::Result<()> {
 }
 
 /// A line per route, in columns.
-fn table(routes: &[Route]) -> Vec<String> {
+fn lines(routes: &[Route]) -> Vec<String> {
     if routes.is_empty() {
         return vec!["none".to_owned()];
     }
     let titles = ["path", "methods", "key", "reference", "candidate", "name"].map(str::to_owned);
-    let rows: Vec<_> = once(titles).chain(routes.iter().map(row)).collect();
-    let widths: Vec<usize> = (0..rows[0].len())
-        .map(|column| {
-            rows.iter()
-                .map(|row| row[column].chars().count())
-                .max()
-                .unwrap_or(0)
-        })
-        .collect();
-    let line = |row: &[String; 6]| {
-        let cells = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect()
+    table(once(titles).chain(routes.iter().map(row)).collect())
 }
 
 fn row(route: &Route) -> [String; 6] {
@@ -64,6 +48,4 @@ fn row(route: &Route) -> [String; 6] {
         route.candidate.to_string(),
         route.name.clone(),
     ]
-    // A terminal would take them as commands.
-    .map(|cell| cell.replace(char::is_control, "\u{FFFD}"))
 }

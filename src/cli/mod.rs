@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 could not start or failed, 64 bad configuration or command line (`EX_USAGE` of
 //! BSD's sysexits).
 
+mod against;
 mod check;
 pub mod demo;
 mod health;
@@ -39,7 +40,11 @@ enum Command {
     /// Run the proxy; the default
     Run,
     /// Validate the configuration, and show it as it is in effect
-    Check,
+    Check {
+        /// Apply its rules to these records instead, a line each ("-": standard input), and show what remains
+        #[arg(long, value_name = "FILE")]
+        against: Option<PathBuf>,
+    },
     /// Ask a running miffy of this configuration whether it is healthy
     Health,
     /// Show the main job: sample services, an embedded broker, the proxy, and some requests
@@ -101,7 +106,10 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
     };
     match arguments.command.unwrap_or(Command::Run) {
         Command::Run => run::run(&config::load(&source, &environment)?)?,
-        Command::Check => check::run(&config::load(&source, &environment)?)?,
+        Command::Check { against: None } => check::run(&config::load(&source, &environment)?)?,
+        Command::Check {
+            against: Some(file),
+        } => against::run(&config::load(&source, &environment)?.settings, &file)?,
         Command::Health => {
             health::run(config::load_management_address(&source, &environment)?)?;
         }
@@ -134,6 +142,25 @@ fn print(text: &str) -> anyhow::Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         done => done.context("standard output can't be written"),
     }
+}
+
+/// Rows in columns.
+fn table<const N: usize>(rows: Vec<[String; N]>) -> Vec<String> {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.max().unwrap_or(0)
+    };
+    let widths: [usize; N] = std::array::from_fn(width);
+    let line = |row: [String; N]| {
+        // A terminal would take them as commands.
+        let row = row.map(|cell| cell.replace(char::is_control, "\u{FFFD}"));
+        let cells = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.into_iter().map(line).collect()
 }
 
 /// Writes a line to standard error. What can't be said there can't be said anywhere.

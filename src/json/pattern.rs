@@ -34,6 +34,23 @@ enum Part {
 }
 
 impl Pattern {
+    /// Whether it leads to the place at a JSON Pointer without patterns, or to one around it. What could be an
+    /// index is one.
+    #[must_use]
+    pub fn is_around(&self, pointer: &str) -> bool {
+        let mut tracker = Tracker::new([self]);
+        let mut is_around = tracker.here().next().is_some();
+        for segment in pointer.split('/').skip(1) {
+            let key = unescape(segment).unwrap_or_default();
+            match key.parse() {
+                Ok(index) => tracker.enter(Segment::Index(index)),
+                Err(_) => tracker.enter(Segment::Key(&key)),
+            }
+            is_around |= tracker.here().next().is_some();
+        }
+        is_around
+    }
+
     /// As it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {

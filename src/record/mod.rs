@@ -12,9 +12,11 @@
 //!
 //! # Layout
 //!
+//! - `captured`: records that are read again
 //! - `message`: headers, and a body's form
 //! - `shape`: the fields
 
+mod captured;
 mod message;
 mod shape;
 
@@ -28,6 +30,7 @@ use crate::capture::{Captured, RequestHead, Side};
 use crate::compare::Differences;
 use crate::experiment::Experiment;
 use crate::outcome::Outcome;
+pub use captured::{CapturedAnswer, CapturedRecord, NoRecord};
 use message::{Bounds, Message};
 use shape::{CandidateShape, RecordShape, ReferenceShape, RequestShape, ResponseShape};
 

@@ -7,6 +7,7 @@ mod support;
 
 mod binary;
 mod clients;
+mod comparison;
 mod compat;
 mod configuration;
 mod delivery;
