@@ -32,6 +32,30 @@ fn of_types(a: (&str, &[u8]), b: (&str, &[u8])) -> Differences {
     compare(head_a, head_b, bodies, &rules, None, &nothing_hidden()).differences
 }
 
+/// The differences of two JSON texts by these rules.
+fn by_rules(rules: &[(&str, Action)], a: &str, b: &str) -> Comparison {
+    let list = rules.iter().map(|(place, action)| Rule {
+        place: place.parse().expect("a place"),
+        action: action.clone(),
+    });
+    let rules = Rules {
+        list: list.collect(),
+        max_differences: usize::MAX,
+        ..Rules::default()
+    };
+    let headers = headers(JSON);
+    let (body_a, body_b) = (
+        Body::new(&headers, a.as_bytes(), rules.limits),
+        Body::new(&headers, b.as_bytes(), rules.limits),
+    );
+    let head = Head {
+        status: StatusCode::OK,
+        headers: &headers,
+    };
+    let bodies = Bodies::Whole(&body_a, &body_b);
+    compare(head, head, bodies, &rules, None, &nothing_hidden())
+}
+
 fn nothing_hidden() -> Redaction {
     Redaction::with_key(Redact::default(), b"")
 }
@@ -329,4 +353,212 @@ proptest! {
             prop_assert_ne!(json(&a, &b), []);
         }
     }
+}
+
+/// JSON documents that are often alike, without repeated keys.
+fn plain_document() -> impl Strategy<Value = serde_json::Value> {
+    let leaf = prop::sample::select(vec!["1", "1.0", "2", "3", "\"a\"", "null", "true"]);
+    let leaf = leaf.prop_map(|text| serde_json::from_str(text).expect("JSON"));
+    leaf.prop_recursive(3, 12, 5, |inner| {
+        let key = prop::sample::select(vec!["a", "b", "c/d", "~"]).prop_map(str::to_owned);
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(serde_json::Value::from),
+            prop::collection::btree_map(key, inner, 0..4)
+                .prop_map(|members| members.into_iter().collect::<serde_json::Value>()),
+        ]
+    })
+}
+
+/// Makes the candidate's document of the reference's by what differs: values are changed first, at the
+/// reference's paths; then taken out, from the last to the first; then put in, at the candidate's paths.
+fn apply(document: &mut serde_json::Value, differences: &[Difference]) {
+    let value = |shown: &Option<Shown>| -> serde_json::Value {
+        let text = shown.as_ref().expect("a value").as_json();
+        serde_json::from_str(text).expect("JSON")
+    };
+    let is_within = |path: &str, around: &str| {
+        path.strip_prefix(around)
+            .is_some_and(|rest| rest.starts_with('/'))
+    };
+    // An array in another order is taken whole.
+    let mut whole: Vec<(&str, &str)> = Vec::new();
+    let mut own = Vec::new();
+    for difference in differences {
+        let here = difference.path.as_str();
+        let there = difference.candidate_path.as_deref().unwrap_or(here);
+        let is_part = whole.iter().any(|(a, b)| match difference.kind {
+            Kind::Unexpected => is_within(there, b),
+            _ => is_within(here, a),
+        });
+        if is_part {
+            continue;
+        }
+        if difference.kind == Kind::Reordered {
+            whole.push((here, there));
+        }
+        own.push(difference);
+    }
+    for difference in &own {
+        if !matches!(difference.kind, Kind::Missing | Kind::Unexpected) {
+            let place = document.pointer_mut(&difference.path).expect("a place");
+            *place = value(&difference.candidate);
+        }
+    }
+    for difference in own.iter().rev().filter(|it| it.kind == Kind::Missing) {
+        let (around, key) = difference.path.rsplit_once('/').expect("a place within");
+        let key = key.replace("~1", "/").replace("~0", "~");
+        match document.pointer_mut(around).expect("a place") {
+            serde_json::Value::Array(items) => {
+                items.remove(key.parse().expect("an index"));
+            }
+            around => {
+                around.as_object_mut().expect("an object").remove(&key);
+            }
+        }
+    }
+    for difference in own.iter().filter(|it| it.kind == Kind::Unexpected) {
+        let (around, key) = difference.path.rsplit_once('/').expect("a place within");
+        let key = key.replace("~1", "/").replace("~0", "~");
+        match document.pointer_mut(around).expect("a place") {
+            serde_json::Value::Array(items) => {
+                items.insert(key.parse().expect("an index"), value(&difference.candidate));
+            }
+            around => {
+                let members = around.as_object_mut().expect("an object");
+                members.insert(key, value(&difference.candidate));
+            }
+        }
+    }
+}
+
+/// A document without the members of this name, wherever they are.
+fn without(document: &serde_json::Value, name: &str) -> serde_json::Value {
+    match document {
+        serde_json::Value::Array(items) => items.iter().map(|item| without(item, name)).collect(),
+        serde_json::Value::Object(members) => members
+            .iter()
+            .filter(|(key, _)| *key != name)
+            .map(|(key, value)| (key.clone(), without(value, name)))
+            .collect(),
+        other => other.clone(),
+    }
+}
+
+/// A document with the items of its arrays the other way round.
+fn reversed(document: &serde_json::Value) -> serde_json::Value {
+    match document {
+        serde_json::Value::Array(items) => items.iter().rev().map(reversed).collect(),
+        serde_json::Value::Object(members) => members
+            .iter()
+            .map(|(key, value)| (key.clone(), reversed(value)))
+            .collect(),
+        other => other.clone(),
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_differs_makes_the_candidates_document_of_the_references(
+        a in plain_document(),
+        b in plain_document(),
+    ) {
+        let found = by_rules(&[], &a.to_string(), &b.to_string());
+        let differences = found.differences.list();
+        let is_long = |shown: &Option<Shown>| {
+            shown.as_ref().is_some_and(|shown| shown.as_json().contains('…'))
+        };
+        prop_assume!(!differences.iter().any(|it| is_long(&it.candidate)));
+        let mut made = a.clone();
+        apply(&mut made, differences);
+        prop_assert_eq!(made, b, "{:#?}", differences);
+    }
+
+    #[test]
+    fn what_is_ignored_is_as_if_it_were_not_there(a in plain_document(), b in plain_document()) {
+        let ignore = [("/**/a", Action::Ignore)];
+        let found = by_rules(&ignore, &a.to_string(), &b.to_string());
+        let is_same = without(&a, "a") == without(&b, "a");
+        prop_assert_eq!(found.differences.total() == 0, is_same);
+        let is_taken_out = found.hits[0] > 0;
+        prop_assert!(!is_same || is_taken_out == (a != b));
+    }
+
+    #[test]
+    fn sets_have_no_order(a in plain_document()) {
+        let arrays = Arrays { key: None, any_order: true };
+        let sets = [("/**", Action::Arrays(arrays))];
+        let other = reversed(&a);
+        let found = by_rules(&sets, &a.to_string(), &other.to_string());
+        prop_assert_eq!(found.differences.total(), 0);
+        prop_assert_eq!(found.hits[0] > 0, a != other);
+    }
+
+    #[test]
+    fn every_difference_is_of_a_class(a in plain_document(), b in plain_document()) {
+        let found = by_rules(&[], &a.to_string(), &b.to_string()).differences;
+        let counted: usize = found.classes().map(|(_, _, number)| number).sum();
+        prop_assert_eq!(counted, found.total());
+        for difference in found.list() {
+            let mut classes = found.classes();
+            prop_assert!(classes.any(|(at, kind, _)| (at, kind) == (&difference.location, difference.kind)));
+        }
+    }
+}
+
+#[test]
+fn a_long_list_with_an_insertion_at_the_front_has_one_difference() {
+    let list = |from: usize| {
+        let items: Vec<String> = (from..10_000).map(|n| format!("{{\"id\":{n}}}")).collect();
+        format!("[{}]", items.join(","))
+    };
+    assert_eq!(
+        json(&list(1), &list(0)),
+        [row("/0", "unexpected", "", "{\"id\":0}")]
+    );
+}
+
+#[test]
+fn items_are_aligned_beside_what_rules_take_out() {
+    let list = |ids: &[u32], time: &str| {
+        let item = |id| format!("{{\"id\":{id},\"at\":\"{time}\"}}");
+        format!("[{}]", ids.iter().map(item).collect::<Vec<_>>().join(","))
+    };
+    let (a, b) = (list(&[1, 2, 3], "10:00"), list(&[0, 1, 2, 3], "10:01"));
+    let found = by_rules(&[("/*/at", Action::Ignore)], &a, &b);
+    assert_eq!(found.differences.total(), 1);
+    assert_eq!(found.differences.list()[0].path, "/0");
+    assert_eq!(found.hits, [3]);
+}
+
+#[test]
+fn noise_is_told_or_taken_out() {
+    let locations = ["/a".to_owned()].into();
+    let rules = Rules::default();
+    let headers = headers(JSON);
+    let body = |text: &'static [u8]| Body::new(&headers, text, rules.limits);
+    let (a, b) = (body(br#"{"a":1,"b":1}"#), body(br#"{"a":2,"b":2}"#));
+    let head = Head {
+        status: StatusCode::OK,
+        headers: &headers,
+    };
+    let found = |suppress| {
+        let noise = Noise {
+            locations: &locations,
+            suppress,
+        };
+        let bodies = Bodies::Whole(&a, &b);
+        compare(head, head, bodies, &rules, Some(noise), &nothing_hidden()).differences
+    };
+    let told = found(false);
+    let noise: Vec<bool> = told.list().iter().map(|it| it.noise).collect();
+    assert_eq!(
+        (noise, told.total(), told.noise()),
+        (vec![true, false], 2, 0)
+    );
+    let taken_out = found(true);
+    assert_eq!(
+        (taken_out.list().len(), taken_out.total(), taken_out.noise()),
+        (1, 1, 1)
+    );
+    assert_eq!(taken_out.classes().count(), 2);
 }
