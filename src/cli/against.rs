@@ -197,7 +197,9 @@ fn general(path: &str) -> String {
 
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let titles = ["experiment", "location", "kind", "before", "after"].map(str::to_owned);
+        let titles = ["experiment", "location", "kind", "before", "after"]
+            .map(str::to_owned)
+            .to_vec();
         let rows = self
             .classes
             .iter()
@@ -208,7 +210,7 @@ impl std::fmt::Display for Report {
                 };
                 let numbers = [before.to_string(), after.to_string()];
                 let [before, after] = numbers;
-                [
+                vec![
                     experiment.clone(),
                     location.to_owned(),
                     kind.clone(),

@@ -3,7 +3,7 @@
 use std::iter::once;
 
 use super::{complain, print, table};
-use crate::config::{Loaded, Methods, Route};
+use crate::config::{Loaded, Methods, NoiseMethod, Route};
 
 pub(super) fn run(loaded: &Loaded) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
@@ -18,16 +18,35 @@ pub(super) fn run(loaded: &Loaded) -> anyhow::Result<()> {
     ))
 }
 
+/// The column that is only there if a route has something in it.
+const NOISE: usize = 5;
+
 /// A line per route, in columns.
 fn lines(routes: &[Route]) -> Vec<String> {
     if routes.is_empty() {
         return vec!["none".to_owned()];
     }
-    let titles = ["path", "methods", "key", "reference", "candidate", "name"].map(str::to_owned);
-    table(once(titles).chain(routes.iter().map(row)).collect())
+    let titles = [
+        "path",
+        "methods",
+        "key",
+        "reference",
+        "candidate",
+        "noise",
+        "name",
+    ];
+    let titles = titles.map(str::to_owned);
+    let rows = once(titles).chain(routes.iter().map(row));
+    let mut rows: Vec<Vec<String>> = rows.map(Vec::from).collect();
+    if routes.iter().all(|route| route.noise == NoiseMethod::Off) {
+        for row in &mut rows {
+            row.remove(NOISE);
+        }
+    }
+    table(rows)
 }
 
-fn row(route: &Route) -> [String; 6] {
+fn row(route: &Route) -> [String; 7] {
     let methods = match &route.methods {
         None => "all (unsaid)".to_owned(),
         Some(Methods::All) => "all".to_owned(),
@@ -40,12 +59,18 @@ fn row(route: &Route) -> [String; 6] {
         Some(name) => format!("{{{name}}}"),
         None => format!("\"{}\"", route.key.as_ref().unwrap_or(&route.path)),
     };
+    let noise = match &route.noise {
+        NoiseMethod::Off => "off".to_owned(),
+        NoiseMethod::Secondary(base) => format!("secondary {base}"),
+        NoiseMethod::Requery => "requery".to_owned(),
+    };
     [
         route.path.clone(),
         methods,
         key,
         route.reference.to_string(),
         route.candidate.to_string(),
+        noise,
         route.name.clone(),
     ]
 }

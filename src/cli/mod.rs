@@ -144,20 +144,21 @@ fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Rows in columns.
-fn table<const N: usize>(rows: Vec<[String; N]>) -> Vec<String> {
+/// Rows of as many cells each, in columns.
+fn table(rows: Vec<Vec<String>>) -> Vec<String> {
+    let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.max().unwrap_or(0)
     };
-    let widths: [usize; N] = std::array::from_fn(width);
-    let line = |row: [String; N]| {
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: Vec<String>| {
+        let cells = row.iter().zip(&widths);
         // A terminal would take them as commands.
-        let row = row.map(|cell| cell.replace(char::is_control, "\u{FFFD}"));
-        let cells = row
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:width$}"));
+        let cells = cells.map(|(cell, width)| {
+            let cell = cell.replace(char::is_control, "\u{FFFD}");
+            format!("{cell:width$}")
+        });
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     rows.into_iter().map(line).collect()

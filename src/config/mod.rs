@@ -14,6 +14,7 @@
 //! - `host`: a backend's or broker's host and port
 //! - `kafka`: the topic, and librdkafka's properties
 //! - `layer`: one layer, and how it goes over those before it
+//! - `noise`: how noise is told from differences
 //! - `problem`: what is wrong, all of it
 //! - `reader`: reads tables key by key, noting every error
 //! - `redact`: what does not leave the process
@@ -28,6 +29,7 @@ mod environment;
 mod host;
 mod kafka;
 mod layer;
+mod noise;
 mod problem;
 mod reader;
 mod redact;
@@ -47,6 +49,7 @@ pub use clients::Clients;
 pub use environment::{CONFIG_FILE_VARIABLE, Environment};
 pub(crate) use host::{literal_ip, split_port};
 pub use kafka::Kafka;
+pub use noise::{Noise, NoiseMethod, Percent};
 pub use problem::{Problem, Problems};
 pub use redact::Redact;
 pub use route::{Methods, Route};
@@ -85,6 +88,8 @@ pub struct Settings {
     pub reference: BaseUrl,
     /// The experiments.
     pub routes: Vec<Route>,
+    /// What is taken for noise, and what becomes of it.
+    pub noise: Noise,
     /// How references are asked.
     pub reference_backends: Backends,
     /// How candidates are asked.
@@ -322,12 +327,16 @@ fn read(
     let shutdown_delay: Option<Off<_>> = root.take("shutdown_delay");
     let reference: Option<BaseUrl> = root.take("reference");
     let candidate: Option<BaseUrl> = root.take("candidate");
-    let rules = compare::read(root.section("compare"));
+    let noise_method = noise::method(&mut root, &NoiseMethod::Off);
+    let mut compare = root.section("compare");
+    let noise = noise::read(compare.section("noise"));
+    let rules = compare::read(compare);
     let routes = root.take_value("routes");
     let defaults = route::Defaults {
         reference: reference.as_ref(),
         candidate: candidate.as_ref(),
         rules: rules.as_ref(),
+        noise: noise_method.as_ref(),
     };
     let routes = route::read(routes, &defaults, problems);
     let forwarded = root.take("forwarded");
@@ -353,6 +362,7 @@ fn read(
         forwarded: forwarded?,
         reference: reference?,
         routes: routes?,
+        noise: noise?,
         reference_backends: reference_backends?,
         candidate_backends: candidate_backends?,
         capture: capture?,
@@ -379,6 +389,9 @@ fn check_loops(settings: &Settings, problems: &RefCell<Problems>) {
             check(format!("routes[{index}].reference"), &route.reference);
         }
         check(format!("routes[{index}].candidate"), &route.candidate);
+        if let NoiseMethod::Secondary(base) = &route.noise {
+            check(format!("routes[{index}].secondary"), base);
+        }
     }
 }
 
@@ -491,5 +504,6 @@ fn doubts(settings: &Settings) -> Vec<String> {
         ));
     }
     doubts.extend(settings.routes.iter().filter_map(Route::doubt_of_key));
+    doubts.extend(settings.routes.iter().filter_map(Route::doubt_of_secondary));
     doubts
 }

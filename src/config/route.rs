@@ -8,6 +8,7 @@ use http::Method;
 
 use super::BaseUrl;
 use super::compare;
+use super::noise::{self, NoiseMethod};
 use super::problem::{Problems, did_you_mean};
 use super::reader::{FromValue, Section};
 use crate::compare::Rules;
@@ -31,6 +32,8 @@ pub struct Route {
     pub max_in_flight: Option<usize>,
     /// How answers are compared.
     pub rules: Rules,
+    /// Whose second answer tells noise from differences.
+    pub noise: NoiseMethod,
 }
 
 /// What holds for routes that don't say otherwise; `None` where a problem was noted.
@@ -38,6 +41,7 @@ pub(super) struct Defaults<'d> {
     pub(super) reference: Option<&'d BaseUrl>,
     pub(super) candidate: Option<&'d BaseUrl>,
     pub(super) rules: Option<&'d Rules>,
+    pub(super) noise: Option<&'d NoiseMethod>,
 }
 
 impl Route {
@@ -58,6 +62,17 @@ impl Route {
         let path = &self.path;
         (!meant.is_empty()).then(|| {
             format!("the route \"{path}\" gives every record the key \"{key}\", which is no parameter's name{meant}")
+        })
+    }
+
+    /// A warning, if the live service would get each mirrored request twice.
+    pub(super) fn doubt_of_secondary(&self) -> Option<String> {
+        let path = &self.path;
+        (self.noise == NoiseMethod::Secondary(self.reference.clone())).then(|| {
+            format!(
+                "the route \"{path}\" has the reference itself as its secondary, which gets each mirrored request \
+                 twice, writes too; noise = \"requery\" asks it again only where that is safe"
+            )
         })
     }
 }
@@ -102,6 +117,7 @@ fn read_one(mut section: Section<'_>, defaults: &Defaults<'_>, seen: &mut Seen) 
     let own_candidate = section.take_optional("candidate");
     let max_in_flight = section.take_optional("max_in_flight");
     let rules = compare::read_over(section.section("compare"), defaults.rules);
+    let noise = noise::method(&mut section, defaults.noise.unwrap_or(&NoiseMethod::Off));
 
     let path = path.filter(|path| seen.admits_path(path, &section));
     let name = name.and_then(|name| name.or_else(|| path.clone()));
@@ -116,6 +132,7 @@ fn read_one(mut section: Section<'_>, defaults: &Defaults<'_>, seen: &mut Seen) 
         candidate: own_candidate?.or_else(|| defaults.candidate.cloned())?,
         max_in_flight: max_in_flight?,
         rules: rules?,
+        noise: noise?,
     })
 }
 

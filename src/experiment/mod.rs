@@ -4,7 +4,7 @@ use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method};
 
 use crate::compare::Rules;
-use crate::config::{BaseUrl, Methods, Route};
+use crate::config::{BaseUrl, Methods, NoiseMethod, Route};
 use crate::outcome::Skip;
 
 /// The name of a route's only candidate.
@@ -17,6 +17,8 @@ pub enum Role {
     Reference,
     /// Its answer is compared, and nobody else sees it.
     Candidate,
+    /// Its answer is compared with the reference's, as another one of the same code.
+    Secondary,
     /// Its answer is the client's; there is no experiment.
     Upstream,
 }
@@ -28,6 +30,7 @@ impl Role {
         match self {
             Self::Reference => "reference",
             Self::Candidate => "candidate",
+            Self::Secondary => "secondary",
             Self::Upstream => "upstream",
         }
     }
@@ -59,6 +62,8 @@ pub struct Experiment {
     pub max_in_flight: Option<usize>,
     /// How answers are compared.
     pub rules: Rules,
+    /// Whose second answer tells noise from differences.
+    pub noise: NoiseMethod,
     methods: Option<Vec<Method>>,
     key: Option<String>,
     pattern: matchit::Router<()>,
@@ -83,6 +88,7 @@ impl Experiment {
             },
             max_in_flight: route.max_in_flight,
             rules: route.rules.clone(),
+            noise: route.noise.clone(),
             methods: match &route.methods {
                 Some(Methods::Only(methods)) => Some(methods.clone()),
                 Some(Methods::All) | None => None,
@@ -159,6 +165,7 @@ mod tests {
                 candidate: base,
                 max_in_flight: None,
                 rules: Rules::default(),
+                noise: NoiseMethod::Off,
             },
         )
     }

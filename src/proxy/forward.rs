@@ -138,7 +138,7 @@ struct Live<'p> {
 impl<'p> Live<'p> {
     fn begin(proxy: &'p Proxy, role: Role, request: &mut Request) -> Self {
         let metrics = match role {
-            Role::Reference | Role::Candidate => &proxy.metrics.reference,
+            Role::Reference | Role::Candidate | Role::Secondary => &proxy.metrics.reference,
             Role::Upstream => &proxy.metrics.upstream,
         };
         metrics.requests.increment(1);
