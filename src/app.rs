@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use crate::capture::{Budget, Limits};
 use crate::client::Client;
-use crate::config::Settings;
+use crate::config::{Backends, NoiseMethod, Settings};
 use crate::delivery::{BrokerState, Counts, Delivery};
 use crate::experiment::Experiment;
 use crate::management::{self, Management};
@@ -100,11 +100,11 @@ impl App {
         let delivery = Delivery::start(&settings.kafka, settings.delivery, counts)
             .context("the Kafka producer can't be created")?;
         let delivery = Arc::new(delivery);
-        let experiments: Vec<Arc<Experiment>> = settings
-            .routes
-            .iter()
-            .enumerate()
-            .map(|(index, route)| Arc::new(Experiment::new(index, route)))
+        let redaction = Arc::new(Redaction::new(settings.redact.clone())?);
+        let routes = settings.routes.iter().enumerate();
+        let experiments: Vec<Arc<Experiment>> = routes
+            .map(|(index, route)| Experiment::new(index, route, redaction.clone()))
+            .map(Arc::new)
             .collect();
         let limits = Limits {
             max_body: settings.capture.max_body,
@@ -313,6 +313,24 @@ fn reference_client(settings: &Settings) -> anyhow::Result<Client<proxy::LiveBod
     .context("the client towards the reference can't be created")
 }
 
+/// The client for second answers of the reference's code, which must not take connections from the live
+/// path, and must not be waited for for ever.
+fn second_client(settings: &Settings) -> anyhow::Result<Client<shadow::CandidateBody>> {
+    let backends = Backends {
+        timeouts: settings.candidate_backends.timeouts,
+        ..settings.reference_backends.clone()
+    };
+    let bases = settings
+        .routes
+        .iter()
+        .filter_map(|route| match &route.noise {
+            NoiseMethod::Off => None,
+            NoiseMethod::Secondary(base) => Some(base),
+            NoiseMethod::Requery => Some(&route.reference),
+        });
+    Client::new(&backends, bases).context("the client towards secondaries can't be created")
+}
+
 fn shadow_parts(
     settings: &Settings,
     runtime: Handle,
@@ -326,11 +344,12 @@ fn shadow_parts(
     Ok(shadow::Parts {
         runtime,
         client,
+        second: second_client(settings)?,
+        noise: settings.noise,
         limits,
         max_in_flight: settings.shadow.max_in_flight,
         max_wait: settings.shadow.max_wait,
         breaker: settings.shadow.breaker,
-        redaction: Redaction::new(settings.redact.clone())?,
         max_message: settings
             .kafka
             .max_message_bytes

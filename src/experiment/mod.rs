@@ -1,11 +1,14 @@
 //! What is tested: which requests belong to an experiment, and who takes part in it.
 
+use std::sync::Arc;
+
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method};
 
 use crate::compare::Rules;
 use crate::config::{BaseUrl, Methods, NoiseMethod, Route};
 use crate::outcome::Skip;
+use crate::redact::Redaction;
 
 /// The name of a route's only candidate.
 const CANDIDATE: &str = "candidate";
@@ -62,6 +65,8 @@ pub struct Experiment {
     pub max_in_flight: Option<usize>,
     /// How answers are compared.
     pub rules: Rules,
+    /// What of its exchanges does not leave the process.
+    pub redaction: Arc<Redaction>,
     /// Whose second answer tells noise from differences.
     pub noise: NoiseMethod,
     methods: Option<Vec<Method>>,
@@ -72,7 +77,7 @@ pub struct Experiment {
 impl Experiment {
     /// The experiment of a route, the `index`th of the configuration.
     #[must_use]
-    pub fn new(index: usize, route: &Route) -> Self {
+    pub fn new(index: usize, route: &Route, redaction: Arc<Redaction>) -> Self {
         let mut pattern = matchit::Router::new();
         pattern
             .insert(&route.path, ())
@@ -88,6 +93,7 @@ impl Experiment {
             },
             max_in_flight: route.max_in_flight,
             rules: route.rules.clone(),
+            redaction,
             noise: route.noise.clone(),
             methods: match &route.methods {
                 Some(Methods::Only(methods)) => Some(methods.clone()),
@@ -151,6 +157,7 @@ pub fn asks_for_upgrade(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Redact;
 
     fn experiment(path: &str, key: Option<&str>) -> Experiment {
         let base: BaseUrl = "http://localhost".parse().expect("a base URL");
@@ -167,6 +174,7 @@ mod tests {
                 rules: Rules::default(),
                 noise: NoiseMethod::Off,
             },
+            Arc::new(Redaction::with_key(Redact::default(), b"a key")),
         )
     }
 

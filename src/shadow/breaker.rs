@@ -1,4 +1,4 @@
-//! Leaves a candidate alone that fails again and again, and tries it from time to time.
+//! Leaves a backend alone that fails again and again, and tries it from time to time.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -6,13 +6,17 @@ use std::time::Instant;
 use metrics::Gauge;
 use tracing::{info, warn};
 
+use crate::capture::Side;
 use crate::config;
-use crate::outcome::Skip;
+use crate::experiment::Role;
+use crate::outcome::{Cause, Skip};
+use crate::telemetry::metrics::BREAKER_OPEN;
 
-/// The breaker of one experiment.
+/// The breaker of one experiment's candidate, or of its secondary.
 #[derive(Debug)]
 pub(super) struct Breaker {
     experiment: String,
+    role: Role,
     rule: config::Breaker,
     now: Mutex<Now>,
     is_open: Gauge,
@@ -35,7 +39,7 @@ enum State {
     HalfOpen,
 }
 
-/// The right to ask the candidate once. Dropped without a report, it decides nothing.
+/// The right to ask the backend once. Dropped without a report, it decides nothing.
 #[derive(Debug)]
 pub(super) struct Pass {
     breaker: Arc<Breaker>,
@@ -43,11 +47,19 @@ pub(super) struct Pass {
 }
 
 impl Breaker {
-    pub(super) fn new(experiment: &str, rule: config::Breaker, is_open: Gauge) -> Arc<Self> {
+    /// A closed one, its metric registered; to be called in
+    /// [`Telemetry::register`](crate::telemetry::Telemetry).
+    pub(super) fn register(experiment: &str, role: Role, when: config::Breaker) -> Arc<Self> {
+        let is_open = metrics::gauge!(
+            BREAKER_OPEN,
+            "experiment" => experiment.to_owned(),
+            "role" => role.name(),
+        );
         is_open.set(0.0);
         Arc::new(Self {
             experiment: experiment.to_owned(),
-            rule,
+            role,
+            rule: when,
             now: Mutex::new(Now {
                 state: State::Closed { failures: 0 },
                 turn: 0,
@@ -88,7 +100,14 @@ impl Now {
 }
 
 impl Pass {
-    /// Tells how it went.
+    /// Tells how it went. That a request can't be sent says nothing of the backend.
+    pub(super) fn report_side(self, side: &Side) {
+        if !matches!(side, Err(failed) if failed.failure.cause == Cause::Uri) {
+            self.report(side.is_ok());
+        }
+    }
+
+    /// Tells whether there was a whole answer.
     pub(super) fn report(self, has_answered: bool) {
         let breaker = &self.breaker;
         let mut now = breaker.now();
@@ -104,14 +123,15 @@ impl Pass {
             }
             (State::Closed { .. }, false) => {
                 breaker.open(&mut now);
-                let (experiment, failures) = (&breaker.experiment, breaker.rule.failures);
-                warn!(experiment, failures, "the candidate is left alone");
+                let (experiment, role) = (&breaker.experiment, breaker.role.name());
+                let failures = breaker.rule.failures;
+                warn!(experiment, role, failures, "a backend is left alone");
             }
             (State::HalfOpen, true) => {
                 now.enter(State::Closed { failures: 0 });
                 breaker.is_open.set(0.0);
-                let experiment = &breaker.experiment;
-                info!(experiment, "the candidate answers again");
+                let (experiment, role) = (&breaker.experiment, breaker.role.name());
+                info!(experiment, role, "a backend answers again");
             }
             (State::HalfOpen, false) => breaker.open(&mut now),
             // Nothing that began in it is left to end.
@@ -139,7 +159,7 @@ mod tests {
 
     fn breaker(failures: usize, pause: Duration) -> Arc<Breaker> {
         let rule = config::Breaker { failures, pause };
-        Breaker::new("x", rule, Gauge::noop())
+        Breaker::register("x", Role::Candidate, rule)
     }
 
     fn end(breaker: &Arc<Breaker>, has_answered: bool) {

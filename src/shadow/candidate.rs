@@ -1,4 +1,4 @@
-//! The candidate's side of one exchange.
+//! The candidate's side of one exchange, and likewise the secondary's.
 
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ use crate::outcome::{Cause, Failure, Stage};
 use crate::telemetry::Throttle;
 use crate::telemetry::metrics::{FIRST_BYTE, REQUESTS, counter, of_role};
 
-/// A request's body towards the candidate.
+/// A captured request's body on its way again.
 pub type CandidateBody = Either<Full<Bytes>, Unmeasured<Full<Bytes>>>;
 
 impl Replay for CandidateBody {
@@ -26,37 +26,34 @@ impl Replay for CandidateBody {
     }
 }
 
-/// Asks candidates.
+/// Asks the backends of a role.
 #[derive(Debug)]
 pub(super) struct CandidateSide {
-    pub(super) client: Client<CandidateBody>,
-    pub(super) limits: Limits,
-    pub(super) metrics: CandidateMetrics,
-    pub(super) failures: Throttle,
-}
-
-#[derive(Debug)]
-pub(super) struct CandidateMetrics {
+    role: Role,
+    client: Client<CandidateBody>,
+    limits: Limits,
     requests: Counter,
     first_byte: Histogram,
-}
-
-impl CandidateMetrics {
-    /// Registers the metrics; to be called in [`Telemetry::register`](crate::telemetry::Telemetry).
-    pub(super) fn register() -> Self {
-        let role = Role::Candidate.name();
-        Self {
-            requests: counter(REQUESTS, Some(("role", role))),
-            first_byte: of_role(FIRST_BYTE, role),
-        }
-    }
+    failures: Throttle,
 }
 
 impl CandidateSide {
-    /// Sends the candidate what the reference is sent, and reads its answer to the end.
+    /// Registers the metrics; to be called in [`Telemetry::register`](crate::telemetry::Telemetry).
+    pub(super) fn register(role: Role, client: Client<CandidateBody>, limits: Limits) -> Self {
+        Self {
+            role,
+            client,
+            limits,
+            requests: counter(REQUESTS, Some(("role", role.name()))),
+            first_byte: of_role(FIRST_BYTE, role.name()),
+            failures: Throttle::default(),
+        }
+    }
+
+    /// Sends the backend what the reference is sent, and reads its answer to the end.
     pub(super) async fn exchange(&self, base: &BaseUrl, head: &RequestHead, body: &Bytes) -> Side {
         let started = Instant::now();
-        self.metrics.requests.increment(1);
+        self.requests.increment(1);
         self.answer(base, head, body, started)
             .await
             .map_err(|failure| Failed {
@@ -73,7 +70,7 @@ impl CandidateSide {
         started: Instant,
     ) -> Result<Answer, Failure> {
         let (parts, body) = request(head, body).into_parts();
-        let sent = self.client.send(base, Role::Candidate, parts, body);
+        let sent = self.client.send(base, self.role, parts, body);
         let response = sent.await.map_err(|error| {
             let failure = match error {
                 client::Error::Backend { failure, .. } => failure,
@@ -84,13 +81,13 @@ impl CandidateSide {
                 },
             };
             if let Some(unsaid) = self.failures.admit() {
-                let cause = failure.cause.name();
-                warn!(backend = %base, %error, cause, unsaid, "the candidate gave no answer");
+                let (role, cause) = (self.role.name(), failure.cause.name());
+                warn!(role, backend = %base, %error, cause, unsaid, "no answer to a mirrored request");
             }
             failure
         })?;
         let first_byte = started.elapsed();
-        self.metrics.first_byte.record(first_byte);
+        self.first_byte.record(first_byte);
         let (parts, body) = response.into_parts();
         let body = collect(body, &self.limits).await;
         match body.end.failure() {

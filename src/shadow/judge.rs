@@ -1,16 +1,21 @@
-//! Compares a pair and writes its record. Pure, so that it can run wherever it costs nobody time.
+//! Compares a pair, learns what is noise from its second answer, and writes its record. It waits for nothing,
+//! so that it can run wherever it costs nobody time.
+//!
+//! What is noise is decided with this exchange counted in: if it is the one that tells a difference from
+//! noise, it is reported itself.
 
 use tracing::error;
 use uuid::Uuid;
 
+use super::watch::Watch;
 use crate::capture::{Answer, Captured, Content, RequestHead, Side};
 use crate::compare::{self, Bodies, Comparison, Differences, Hashed, Head, Noise, Rules, compare};
+use crate::config::NoiseMethod;
 use crate::content::Body;
 use crate::delivery::Outgoing;
 use crate::experiment::Experiment;
 use crate::outcome::Outcome;
 use crate::record::Record;
-use crate::redact::Redaction;
 
 /// What is a record's size beside its key and value, at most, in librdkafka's count.
 const OVERHEAD: usize = 512;
@@ -22,13 +27,13 @@ pub(super) struct Pair {
     pub(super) request_body: Captured,
     pub(super) reference: Side,
     pub(super) candidate: Side,
+    /// Another answer of the reference's code.
+    pub(super) second: Option<Answer>,
 }
 
 /// The bounds of what is published.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
-    /// What is not shown.
-    pub(super) redaction: Redaction,
     /// Bytes of a record, its key included.
     pub(super) max_message: usize,
 }
@@ -56,20 +61,38 @@ impl Pair {
     /// Bytes of all bodies, for a guess at the work.
     pub(super) fn size(&self) -> u64 {
         let of = |side: &Side| side.as_ref().map_or(0, |answer| answer.body.len);
-        self.request_body.len + of(&self.reference) + of(&self.candidate)
+        let second = self.second.as_ref().map_or(0, |answer| answer.body.len);
+        self.request_body.len + of(&self.reference) + of(&self.candidate) + second
     }
 
-    pub(super) fn judge(&self, experiment: &Experiment, bounds: &Bounds) -> Verdict {
+    /// What differs by the rules alone, if both answered.
+    pub(super) fn compare(&self, experiment: &Experiment) -> Option<Comparison> {
+        match (&self.reference, &self.candidate) {
+            (Ok(reference), Ok(candidate)) => {
+                Some(compared(reference, candidate, experiment, None))
+            }
+            _ => None,
+        }
+    }
+
+    /// Judges it, if it was compared before by that comparison.
+    pub(super) fn judge(
+        &self,
+        before: Option<Comparison>,
+        experiment: &Experiment,
+        watch: Option<&Watch>,
+        bounds: Bounds,
+    ) -> Verdict {
         let (outcome, differences) = match (&self.reference, &self.candidate) {
             (Ok(reference), Ok(candidate)) => {
-                let differences = compared(
-                    reference,
-                    candidate,
-                    &experiment.rules,
-                    None,
-                    &bounds.redaction,
-                )
-                .differences;
+                let sides = [reference, candidate];
+                let comparison =
+                    before.unwrap_or_else(|| compared(reference, candidate, experiment, None));
+                let comparison = match watch {
+                    Some(watch) => self.heed(watch, sides, experiment, comparison),
+                    None => comparison,
+                };
+                let differences = comparison.differences;
                 match differences.total() {
                     0 => (Outcome::Equal, differences),
                     _ => (Outcome::Different, differences),
@@ -89,12 +112,44 @@ impl Pair {
         }
     }
 
+    /// Learns from the second answer, and heeds what was learned.
+    fn heed(
+        &self,
+        watch: &Watch,
+        [reference, candidate]: [&Answer; 2],
+        experiment: &Experiment,
+        comparison: Comparison,
+    ) -> Comparison {
+        if let Some(second) = &self.second {
+            let noise = compared(reference, second, experiment, None).differences;
+            match watch.method {
+                // The reference was asked again because its first answer differs from the candidate's. So that
+                // this choice weighs on both counts alike, both are of the second answer.
+                NoiseMethod::Requery => {
+                    let raw = compared(second, candidate, experiment, None).differences;
+                    watch.learn(&raw, &noise);
+                }
+                NoiseMethod::Secondary(_) | NoiseMethod::Off => {
+                    watch.learn(&comparison.differences, &noise);
+                }
+            }
+        }
+        let places = watch.noisy(&comparison.differences);
+        if places.is_empty() {
+            return comparison;
+        }
+        let noise = watch.noise(&places);
+        let comparison = compared(reference, candidate, experiment, Some(noise));
+        watch.count(&comparison.differences, &places);
+        comparison
+    }
+
     fn record(
         &self,
         experiment: &Experiment,
         outcome: Outcome,
         differences: &Differences,
-        bounds: &Bounds,
+        bounds: Bounds,
     ) -> Publication {
         let params = experiment.params(self.request.target.path());
         let key = experiment.record_key(&params);
@@ -130,24 +185,18 @@ fn failure(outcome: Outcome) -> (Outcome, Differences) {
 fn compared(
     reference: &Answer,
     candidate: &Answer,
-    rules: &Rules,
+    experiment: &Experiment,
     noise: Option<Noise<'_>>,
-    redaction: &Redaction,
 ) -> Comparison {
     let (a, b) = (&reference.body.content, &candidate.body.content);
+    let rules = &experiment.rules;
     let (body_a, body_b) = (body(reference, rules), body(candidate, rules));
     let bodies = match (a, b) {
         (Content::Whole(_), Content::Whole(_)) => Bodies::Whole(&body_a, &body_b),
         _ => Bodies::Hashed(hashed(reference.body.len, a), hashed(candidate.body.len, b)),
     };
-    compare(
-        head(reference),
-        head(candidate),
-        bodies,
-        rules,
-        noise,
-        redaction,
-    )
+    let (a, b) = (head(reference), head(candidate));
+    compare(a, b, bodies, rules, noise, &experiment.redaction)
 }
 
 fn body<'a>(answer: &'a Answer, rules: &Rules) -> Body<'a> {

@@ -16,29 +16,38 @@
 //!
 //! # Layout
 //!
-//! - `breaker`: leaves a candidate alone that fails
+//! - `breaker`: leaves a backend alone that fails
+//! - `bucket`: a rate that is not exceeded
 //! - `candidate`: asks the candidate
+//! - `exchange`: asks everybody, and waits for them
 //! - `judge`: compares, and writes the record
 //! - `ledger`: counts the outcomes
+//! - `noise`: what is noise, by the numbers
+//! - `second`: asks for second answers of the reference's code
 //! - `threads`: what all of it runs on
+//! - `watch`: what is known of an experiment's noise
 
 mod breaker;
+mod bucket;
 mod candidate;
+mod exchange;
 mod judge;
 mod ledger;
+mod noise;
+mod second;
 mod threads;
+mod watch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{Method, Uri};
 use metrics::Histogram;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -46,20 +55,20 @@ pub use candidate::CandidateBody;
 pub use ledger::Ledger;
 pub use threads::Threads;
 
-use crate::capture::{Ended, Exchange, Limits, Mirror, RequestBody, Side};
+use crate::capture::{Exchange, Limits, Mirror, RequestBody, Side};
 use crate::client::{self, Client};
-use crate::compare::Differences;
+use crate::compare::{Comparison, Differences};
 use crate::config;
 use crate::delivery::Delivery;
 use crate::experiment::{Experiment, Role};
-use crate::outcome::{Cause, Outcome, Skip};
-use crate::redact::Redaction;
-use crate::telemetry::Throttle;
-use crate::telemetry::metrics::{BREAKER_OPEN, EXCHANGE, of_role};
+use crate::outcome::{Outcome, Skip};
+use crate::telemetry::metrics::{EXCHANGE, of_role};
 use breaker::{Breaker, Pass};
-use candidate::{CandidateMetrics, CandidateSide};
+use candidate::CandidateSide;
 use judge::{Bounds, Pair, Publication, Verdict};
+use second::{Seconds, may_ask_again};
 use threads::half_as_many_as_cores;
+use watch::Watch;
 
 /// Bytes of bodies from which on a pair is compared on a thread for such work.
 const LARGE: u64 = 64 * 1024;
@@ -92,6 +101,10 @@ pub struct Parts {
     pub runtime: Handle,
     /// The client towards candidates.
     pub client: Client<CandidateBody>,
+    /// The client towards those who give second answers of the reference's code.
+    pub second: Client<CandidateBody>,
+    /// What is taken for noise.
+    pub noise: config::Noise,
     /// The bounds of captured bodies.
     pub limits: Limits,
     /// Exchanges at a time.
@@ -100,8 +113,6 @@ pub struct Parts {
     pub max_wait: Duration,
     /// When a candidate that fails is left alone.
     pub breaker: Option<config::Breaker>,
-    /// What is not shown.
-    pub redaction: Redaction,
     /// Bytes of a record, its key included.
     pub max_message: usize,
     /// Where records go.
@@ -116,6 +127,7 @@ pub struct Shadow(Arc<Inner>);
 
 struct Inner {
     candidate: CandidateSide,
+    seconds: Seconds,
     ledger: Ledger,
     delivery: Arc<Delivery>,
     observer: Option<Arc<dyn Observer>>,
@@ -126,7 +138,7 @@ struct Inner {
     max_wait: Duration,
     /// Comparisons of large pairs at a time.
     comparisons: Semaphore,
-    bounds: Arc<Bounds>,
+    bounds: Bounds,
     judge: Judge,
     durations: [Histogram; 2],
     runtime: Handle,
@@ -151,12 +163,14 @@ impl Shadow {
         let gate = |experiment: &&Experiment| Gate::register(experiment, parts.breaker);
         Self(Arc::new(Inner {
             gates: experiments.iter().map(gate).collect(),
-            candidate: CandidateSide {
-                client: parts.client,
-                limits: parts.limits,
-                metrics: CandidateMetrics::register(),
-                failures: Throttle::default(),
-            },
+            seconds: Seconds::register(
+                parts.second,
+                parts.limits.clone(),
+                parts.noise,
+                parts.breaker,
+                &experiments,
+            ),
+            candidate: CandidateSide::register(Role::Candidate, parts.client, parts.limits),
             ledger: Ledger::register(experiments),
             delivery: parts.delivery,
             observer: parts.observer,
@@ -164,10 +178,9 @@ impl Shadow {
             max_in_flight: parts.max_in_flight,
             max_wait: parts.max_wait,
             comparisons: Semaphore::new(half_as_many_as_cores()),
-            bounds: Arc::new(Bounds {
-                redaction: parts.redaction,
+            bounds: Bounds {
                 max_message: parts.max_message,
-            }),
+            },
             judge: Pair::judge,
             durations: [Role::Reference, Role::Candidate]
                 .map(|role| of_role(EXCHANGE, role.name())),
@@ -231,8 +244,8 @@ impl Mirror for Shadow {
 /// A pair and what became of it.
 type Judged = (Pair, Verdict);
 
-/// Compares a pair, and writes its record.
-type Judge = fn(&Pair, &Experiment, &Bounds) -> Verdict;
+/// Compares a pair, unless it was before, and writes its record.
+type Judge = fn(&Pair, Option<Comparison>, &Experiment, Option<&Watch>, Bounds) -> Verdict;
 
 /// What one experiment may do.
 struct Gate {
@@ -243,10 +256,7 @@ struct Gate {
 impl Gate {
     fn register(experiment: &Experiment, rule: Option<config::Breaker>) -> Self {
         let name = &experiment.name;
-        let breaker = |rule| {
-            let gauge = metrics::gauge!(BREAKER_OPEN, "experiment" => name.clone());
-            Breaker::new(name, rule, gauge)
-        };
+        let breaker = |rule| Breaker::register(name, Role::Candidate, rule);
         Self {
             permits: experiment.max_in_flight.map(Semaphore::new).map(Arc::new),
             breaker: rule.map(breaker),
@@ -298,105 +308,38 @@ impl Inner {
                 duration.record(answer.elapsed);
             }
         }
-        let (judge, bounds) = (self.judge, self.bounds.clone());
+        let (mut pair, mut before) = (pair, None);
+        if may_ask_again(&experiment, &pair) {
+            let experiment = experiment.clone();
+            let compare = move |pair: &Pair| pair.compare(&experiment);
+            (pair, before) = self.work(pair, compare).await?;
+        }
+        let differs = |comparison: &Comparison| comparison.differences.classes().next().is_some();
+        if before.as_ref().is_some_and(differs) {
+            pair.second = self.seconds.ask_again(&experiment, &pair).await;
+        }
+        let (judge, bounds) = (self.judge, self.bounds);
+        let watch = self.seconds.watch(&experiment).cloned();
+        let judge = move |pair: &Pair| judge(pair, before, &experiment, watch.as_deref(), bounds);
+        self.work(pair, judge).await
+    }
+
+    /// Works on a pair; on a thread for such work, if it is large.
+    async fn work<T: Send + 'static>(
+        &self,
+        pair: Pair,
+        work: impl FnOnce(&Pair) -> T + Send + 'static,
+    ) -> Result<(Pair, T), Skip> {
         if pair.size() < LARGE {
-            let verdict = judge(&pair, &experiment, &bounds);
-            return Ok((pair, verdict));
+            let done = work(&pair);
+            return Ok((pair, done));
         }
         let _one_of_few = self.comparisons.acquire().await;
-        let judged = spawn_blocking(move || {
-            let verdict = judge(&pair, &experiment, &bounds);
-            (pair, verdict)
+        let done = spawn_blocking(move || {
+            let done = work(&pair);
+            (pair, done)
         });
-        judged.await.map_err(|_panicked| Skip::Internal)
-    }
-
-    /// Asks the candidate beside the reference, and waits for both.
-    async fn pair(
-        &self,
-        exchange: Exchange,
-        admission: Option<Admission>,
-    ) -> Result<(Pair, Permits), Skip> {
-        let Exchange {
-            experiment,
-            request,
-            request_body,
-            reference,
-        } = exchange;
-        let body = match request_body.whole().await {
-            Ok(body) => body,
-            Err(Skip::RequestUnread) => {
-                // A body's reader is gone when the client is, too; only the reference's side can tell.
-                let ended = timeout(self.max_wait, reference).await;
-                let client_gone = matches!(ended, Ok(Ok(Ended::ClientGone) | Err(_)));
-                return Err(if client_gone {
-                    Skip::ClientGone
-                } else {
-                    Skip::RequestUnread
-                });
-            }
-            Err(Skip::ClientGone) => {
-                // A client that had its answer before may well keep its body, should it not be wanted.
-                let ended = timeout(self.max_wait, reference).await;
-                return Err(match ended {
-                    Ok(Ok(Ended::Over(Ok(_)))) => Skip::RequestUnread,
-                    _ => Skip::ClientGone,
-                });
-            }
-            Err(skip) => return Err(skip),
-        };
-        let (permits, pass) = match admission {
-            Some(admission) => admission,
-            None => self.admit(&experiment)?,
-        };
-        let base = &experiment.candidate.base;
-        let asking = async {
-            let asking = self
-                .candidate
-                .exchange(base, &request, body.content.bytes());
-            let side = asking.await;
-            // A request that can't be sent says nothing of the candidate.
-            if let Some(pass) = pass
-                && !matches!(&side, Err(failed) if failed.failure.cause == Cause::Uri)
-            {
-                pass.report(side.is_ok());
-            }
-            side
-        };
-        let (reference, candidate) = self.both(reference, asking).await?;
-        let pair = Pair {
-            request,
-            request_body: body,
-            reference,
-            candidate,
-        };
-        Ok((pair, permits))
-    }
-
-    /// Waits for both sides, as long as the client waits for the reference.
-    async fn both(
-        &self,
-        mut reference: oneshot::Receiver<Ended>,
-        asking: impl Future<Output = Side>,
-    ) -> Result<(Side, Side), Skip> {
-        let mut asking = pin!(asking);
-        let mut candidate = None;
-        let ended = tokio::select! {
-            ended = &mut reference => ended,
-            side = &mut asking => {
-                candidate = Some(side);
-                let waiting = timeout(self.max_wait, reference);
-                waiting.await.map_err(|_elapsed| Skip::ReferenceSlow)?
-            }
-        };
-        let Ok(Ended::Over(reference)) = ended else {
-            return Err(Skip::ClientGone);
-        };
-        let candidate = match candidate {
-            Some(candidate) => candidate,
-            None => asking.await,
-        };
-        Ok((reference, candidate))
+        done.await.map_err(|_panicked| Skip::Internal)
     }
 
     /// Counts an outcome, hands its record over, and then tells whoever wants to know.
@@ -485,11 +428,13 @@ mod tests {
     use bytes::Bytes;
     use http::{HeaderMap, StatusCode};
     use http_body_util::{BodyExt, Full};
+    use tokio::sync::oneshot;
 
     use super::*;
-    use crate::capture::{Budget, RequestHead, reference_slot};
+    use crate::capture::{Budget, Ended, RequestHead, reference_slot};
     use crate::config::{Environment, Source};
     use crate::delivery::Counts;
+    use crate::redact::Redaction;
     use crate::telemetry::Telemetry;
 
     /// A shadow with one experiment, whose candidate is away.
@@ -500,21 +445,26 @@ mod tests {
         let settings = loaded.settings;
         let counts = Counts::register();
         let delivery = Delivery::start(&settings.kafka, settings.delivery, counts);
-        let experiment = Arc::new(Experiment::new(0, &settings.routes[0]));
+        let experiment = Arc::new(Experiment::new(0, &settings.routes[0], redaction()));
         let parts = Parts {
             runtime: Handle::current(),
             client: Client::new(&settings.candidate_backends, []).expect("a client"),
+            second: Client::new(&settings.reference_backends, []).expect("a client"),
+            noise: settings.noise,
             limits: limits(),
             max_in_flight: 1,
             max_wait: settings.shadow.max_wait,
             breaker: settings.shadow.breaker,
-            redaction: Redaction::with_key(settings.redact, b""),
             max_message: 1,
             delivery: Arc::new(delivery.expect("a producer")),
             observer: None,
         };
         let shadow = Telemetry::new().register(|| Shadow::register(parts, [&*experiment]));
         (shadow, experiment)
+    }
+
+    fn redaction() -> Arc<Redaction> {
+        Arc::new(Redaction::with_key(config::Redact::default(), b"a key"))
     }
 
     fn limits() -> Limits {
@@ -547,7 +497,7 @@ mod tests {
     async fn an_exchange_whose_comparison_panics_is_counted_and_the_next_goes_on() {
         let (mut shadow, experiment) = shadow();
         let inner = Arc::get_mut(&mut shadow.0).expect("nobody else has it yet");
-        inner.judge = |_, _, _| panic!("a defect");
+        inner.judge = |_, _, _, _, _| panic!("a defect");
         let large = usize::try_from(LARGE).expect("a size");
         // Compared on the task, and on a thread of its own.
         for size in [1, large] {

@@ -39,8 +39,16 @@ pub const CONNECTIONS: &str = "miffy_connections";
 pub const LIVE_IN_FLIGHT: &str = "miffy_live_in_flight";
 /// Exchanges being mirrored.
 pub const SHADOW_IN_FLIGHT: &str = "miffy_shadow_in_flight";
-/// Whether an experiment's candidate is left alone.
+/// Whether an experiment's candidate, or its secondary, is left alone.
 pub const BREAKER_OPEN: &str = "miffy_breaker_open";
+/// Locations that are taken for noise, by experiment.
+pub const NOISE_LOCATIONS: &str = "miffy_noise_locations";
+/// Differences at such locations, by experiment.
+pub const NOISE_DIFFERENCES: &str = "miffy_noise_differences_total";
+/// Exchanges without the second answer that was wanted, by experiment and reason.
+pub const NOISE_UNANSWERED: &str = "miffy_noise_unanswered_total";
+/// Locations that there was no room to learn, by experiment.
+pub const NOISE_UNLEARNED: &str = "miffy_noise_unlearned_total";
 /// Times that a client met a limit.
 pub const CLIENT_LIMITS: &str = "miffy_client_limits_total";
 /// Bytes of captured bodies.
@@ -94,9 +102,9 @@ const fn define(
 
 /// Every metric there is.
 #[rustfmt::skip]
-pub const METRICS: [Definition; 19] = [
+pub const METRICS: [Definition; 23] = [
     define(REQUESTS, Kind::Counter, Unit::Count, &["role"],
-        "Requests for a backend, by the role it is given: reference, candidate or upstream."),
+        "Requests for a backend, by the role it is given: reference, candidate, secondary or upstream."),
     define(GATEWAY_ERRORS, Kind::Counter, Unit::Count, &["status"],
         "Answers that miffy gave itself, because the reference was not reached (502) or not in time (504)."),
     define(OUTCOMES, Kind::Counter, Unit::Count, &["experiment", "outcome", "reason"],
@@ -125,8 +133,16 @@ pub const METRICS: [Definition; 19] = [
         "Requests of clients that are being answered."),
     define(SHADOW_IN_FLIGHT, Kind::Gauge, Unit::Count, &[],
         "Exchanges that are being mirrored or compared."),
-    define(BREAKER_OPEN, Kind::Gauge, Unit::Count, &["experiment"],
-        "1 while the experiment's candidate is left alone because it failed too often, 0 while it is asked."),
+    define(BREAKER_OPEN, Kind::Gauge, Unit::Count, &["experiment", "role"],
+        "1 while the experiment's candidate, or secondary, is left alone because it failed too often, 0 while it is asked."),
+    define(NOISE_LOCATIONS, Kind::Gauge, Unit::Count, &["experiment"],
+        "Locations at which the reference's own answers differ as often as the candidate's, so that differences there are noise."),
+    define(NOISE_DIFFERENCES, Kind::Counter, Unit::Count, &["experiment", "suppressed"],
+        "Differences at such locations, taken out or only said to be noise."),
+    define(NOISE_UNANSWERED, Kind::Counter, Unit::Count, &["experiment", "reason"],
+        "Mirrored requests that had no second answer of the reference's code though there was to be one, by reason."),
+    define(NOISE_UNLEARNED, Kind::Counter, Unit::Count, &["experiment"],
+        "Times that a location was not learned, because compare.noise.max_locations were known."),
     define(CAPTURED_BYTES, Kind::Gauge, Unit::Bytes, &[],
         "Size of the bodies that are held for comparison."),
     define(LOG_LINES_DROPPED, Kind::Counter, Unit::Count, &[],

@@ -15,6 +15,7 @@ mod documents;
 mod encryption;
 mod faults;
 mod management;
+mod noise;
 mod proxying;
 mod records;
 mod shadow;
