@@ -296,7 +296,7 @@ async fn whatever_the_secondary_does_pairs_are_compared_as_ever_and_it_is_left_a
         let broker = Broker::start();
         let setup = Setup::of(&reference, &candidate, &broker)
             .more(&format!("secondary = \"{secondary}\""))
-            .tables("[timeouts.candidate]\nexchange = \"300ms\"\n[shadow.breaker]\nfailures = 2\npause = \"1h\"\n");
+            .tables("[shadow.breaker]\nfailures = 2\npause = \"1h\"\n");
         let miffy = setup.start();
         for n in 1..=6 {
             let path = if n % 2 == 0 { "/x/bad" } else { "/x/good" };
