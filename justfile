@@ -38,6 +38,10 @@ ci:
 soak *arguments:
     cargo bench --bench soak -- {{arguments}}
 
+# MB/s of comparing JSON bodies of 1 KB to 5 MB, beside serde_json's reading both; arguments are criterion's
+bench-compare *arguments:
+    cargo bench --bench compare -- {{arguments}}
+
 # wrk against the reference alone, miffy passing through, and miffy mirroring equal and different pairs
 bench:
     bench/run.sh

@@ -7,10 +7,10 @@ use anyhow::{Context, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::service::Pattern;
+use crate::service::{Large, Pattern};
 
 /// How long nothing may move.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -21,6 +21,11 @@ pub(crate) const SLOW_READERS: usize = 16;
 /// What each of them reads at a time, and how long it rests then.
 const SIP: usize = 16 * 1024;
 const REST: Duration = Duration::from_millis(100);
+
+/// Clients that ask for large documents, and how often each does: they keep comparisons busy, and leave the
+/// machine something for everybody else.
+const READERS: usize = 4;
+const EVERY: Duration = Duration::from_millis(500);
 
 /// How long a client rests that never finishes a head, between two of its bytes.
 const HEAD_REST: Duration = Duration::from_secs(1);
@@ -36,6 +41,10 @@ pub(crate) enum Disturbance {
     SlowReaders,
     /// Thousands send a request's head byte by byte, and hang up.
     SlowHeads,
+    /// Some ask for documents of 5 MB, over and over, that the candidate has as well.
+    LargeEqual,
+    /// The same, and the candidate's differ in a third of their values.
+    LargeJson,
 }
 
 /// Says when a disturbance has begun, and when it is to end.
@@ -54,11 +63,13 @@ pub(crate) struct Means {
 }
 
 impl Disturbance {
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Download,
         Self::Upload,
         Self::SlowReaders,
         Self::SlowHeads,
+        Self::LargeEqual,
+        Self::LargeJson,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -67,12 +78,27 @@ impl Disturbance {
             Self::Upload => "upload",
             Self::SlowReaders => "slow_readers",
             Self::SlowHeads => "slow_heads",
+            Self::LargeEqual => "large_equal",
+            Self::LargeJson => "large_json",
         }
     }
 
     /// Whether the candidate has a large body to send, too.
     pub(crate) fn is_mirrored_whole(self) -> bool {
         self == Self::Download
+    }
+
+    /// Whether large documents are compared.
+    pub(crate) fn is_compared_whole(self) -> bool {
+        matches!(self, Self::LargeEqual | Self::LargeJson)
+    }
+
+    /// The large document that the candidate has.
+    pub(crate) fn large(self) -> Large {
+        match self {
+            Self::LargeJson => Large::Changed,
+            _ => Large::Plain,
+        }
     }
 
     /// Whether it ends by itself.
@@ -86,6 +112,8 @@ impl Disturbance {
             Self::Download | Self::Upload => 3,
             Self::SlowReaders => 3 * SLOW_READERS,
             Self::SlowHeads => means.slow_heads,
+            // Those towards the candidate wait for the comparison before, and are others then.
+            Self::LargeEqual | Self::LargeJson => 4 * READERS,
         }
     }
 
@@ -105,6 +133,10 @@ impl Disturbance {
             }
             Self::SlowReaders => all(SLOW_READERS, means, signals, read_slowly).await,
             Self::SlowHeads => all(means.slow_heads, means, signals, send_a_head_slowly).await,
+            Self::LargeEqual | Self::LargeJson => {
+                let read = move |stream, _, stop| read_large(self, stream, stop);
+                all(READERS, means, signals, read).await
+            }
         }
     }
 }
@@ -118,7 +150,7 @@ async fn connect(means: Means) -> anyhow::Result<TcpStream> {
 
 async fn download(means: Means) -> anyhow::Result<u64> {
     let mut stream = connect(means).await?;
-    get(&mut stream, "download").await?;
+    get(&mut stream, "/x/download/big/0").await?;
     let mut expected = Pattern::of_length(means.body_bytes);
     let mut buffer = vec![0; 256 * 1024];
     while !expected.is_over() {
@@ -180,7 +212,7 @@ async fn read_slowly(
     means: Means,
     stop: CancellationToken,
 ) -> anyhow::Result<u64> {
-    get(&mut stream, "slow_readers").await?;
+    get(&mut stream, "/x/slow_readers/big/0").await?;
     let mut expected = Pattern::of_length(means.body_bytes);
     let mut buffer = vec![0; SIP];
     while !stop.is_cancelled() {
@@ -206,9 +238,30 @@ async fn send_a_head_slowly(
     Ok(0)
 }
 
+async fn read_large(
+    case: Disturbance,
+    mut stream: TcpStream,
+    stop: CancellationToken,
+) -> anyhow::Result<u64> {
+    let expected = Large::Plain.document();
+    let mut buffer = vec![0; expected.len()];
+    let target = format!("/x/{}/large/0", case.name());
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut requests = 0;
+    while !stop.is_cancelled() {
+        ticks.tick().await;
+        get(&mut stream, &target).await?;
+        timeout(PATIENCE, stream.read_exact(&mut buffer)).await??;
+        ensure!(buffer == expected, "not what was sent");
+        requests += 1;
+    }
+    Ok(requests)
+}
+
 /// Asks for a large body, and reads its head.
-async fn get(stream: &mut TcpStream, case: &str) -> anyhow::Result<()> {
-    let request = format!("GET /x/{case}/big/0 HTTP/1.1\r\nhost: soak.example\r\n\r\n");
+async fn get(stream: &mut TcpStream, target: &str) -> anyhow::Result<()> {
+    let request = format!("GET {target} HTTP/1.1\r\nhost: soak.example\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let head = read_head(stream).await?;
     ensure!(head.starts_with("HTTP/1.1 200 "), "{head}");

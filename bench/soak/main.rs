@@ -21,10 +21,12 @@
 //!
 //! - `options`: the command line, and the cases that it chooses
 //! - `stage`: a miffy and everything around it; what each case asks of it
+//! - `kind`: cases that share a miffy, and its bounds
 //! - `load`: clients that compare what they get
 //! - `disturbance`: clients that take much, or take their time
 //! - `service`: the reference, and candidates that answer
 //! - `fault`: candidates that don't, which the tests have, too
+//! - `orders`: large documents, which the benchmark of comparisons has, too
 //! - `process`, `metrics`, `sampler`: the miffy process, and what can be seen of it
 //! - `report`: a row of the table
 
@@ -38,9 +40,13 @@ mod disturbance;
 #[allow(dead_code, reason = "the tests use more of it")]
 #[path = "../../tests/it/support/fault.rs"]
 mod fault;
+mod kind;
 mod load;
 mod metrics;
 mod options;
+#[allow(dead_code, reason = "the benchmark of comparisons uses more of it")]
+#[path = "../compare/document.rs"]
+mod orders;
 mod process;
 mod report;
 mod sampler;
@@ -53,9 +59,10 @@ use clap::Parser;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
+use kind::Kind;
 use options::{Case, Options};
 use report::HEADER;
-use stage::{Kind, Stage};
+use stage::Stage;
 
 fn main() -> ExitCode {
     let options = Options::parse();

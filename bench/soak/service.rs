@@ -21,6 +21,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::orders;
+
 /// Digits of a document's number.
 const DIGITS: usize = 12;
 
@@ -58,6 +60,37 @@ pub(crate) fn answer(number: u64) -> Vec<u8> {
     .into_bytes();
     answer.extend_from_slice(&document);
     answer
+}
+
+/// A document of 5 MB.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Large {
+    /// The reference's.
+    Plain,
+    /// The same with a third of its values changed, and with one more item before all others.
+    Changed,
+}
+
+impl Large {
+    const BYTES: usize = 5_000_000;
+
+    pub(crate) fn document(self) -> Bytes {
+        static PLAIN: LazyLock<Bytes> = LazyLock::new(|| {
+            let orders = orders::orders(Large::BYTES);
+            orders::list(orders).text().into()
+        });
+        static CHANGED: LazyLock<Bytes> = LazyLock::new(|| {
+            let mut orders = orders::orders(Large::BYTES);
+            orders.insert(0, orders::order(999_999));
+            let mut document = orders::list(orders);
+            document.change(3, &mut 0);
+            document.text().into()
+        });
+        match self {
+            Self::Plain => PLAIN.clone(),
+            Self::Changed => CHANGED.clone(),
+        }
+    }
 }
 
 /// What bodies of gigabytes repeat; its length is prime, so that no buffer's length divides it.
@@ -144,6 +177,8 @@ pub(crate) struct Manner {
     pub(crate) shift: u64,
     /// Length of a download.
     pub(crate) download: u64,
+    /// Its large document.
+    pub(crate) large: Large,
 }
 
 /// A service on a free port, until it is dropped.
@@ -156,6 +191,8 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) async fn start(manner: Manner) -> anyhow::Result<Self> {
+        // Making it takes a while, which is not to be a request's.
+        manner.large.document();
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let hang_up = Arc::new(Notify::new());
@@ -205,7 +242,7 @@ async fn serve(stream: TcpStream, manner: Manner) {
 
 type Answer = Response<Either<Full<Bytes>, Pattern>>;
 
-/// `GET …/big/{any}` is a large body, `POST …/take/{any}` takes one; of anything else, the path's
+/// `GET …/big/{any}` is a large body, `GET …/large/{any}` a large document, `POST …/take/{any}` takes one; of anything else, the path's
 /// last segment is the number of a document, or of the one that is posted and given back.
 async fn respond(request: Request<Incoming>, manner: Manner) -> Result<Answer, hyper::Error> {
     let path = request.uri().path().to_owned();
@@ -222,6 +259,9 @@ async fn respond(request: Request<Incoming>, manner: Manner) -> Result<Answer, h
     if path.contains("/big/") && manner.download > 0 {
         let body = Pattern::of_length(manner.download);
         return Ok(respond_with(number, Either::Right(body)));
+    }
+    if path.contains("/large/") {
+        return Ok(whole(number, manner.large.document()));
     }
     Ok(if is_post {
         whole(number, request.into_body().collect().await?.to_bytes())

@@ -13,17 +13,14 @@ use tokio::task::JoinHandle;
 
 use crate::disturbance::{Means, Signals};
 use crate::fault::{Fault, Faulty};
+use crate::kind::{Kind, MAX_CAPTURED_MIB, MAX_IN_FLIGHT};
 use crate::load::{Clients, Round, Tally};
 use crate::metrics::{Metrics, Outcomes, get};
 use crate::options::{Case, Options};
 use crate::process::{Miffy, Usage};
 use crate::report::Row;
 use crate::sampler::Sampler;
-use crate::service::{Manner, Service};
-
-/// Exchanges that miffy may mirror at a time, and bytes that it may hold of them.
-const MAX_IN_FLIGHT: u64 = 256;
-const MAX_CAPTURED_MIB: usize = 64;
+use crate::service::{Large, Manner, Service};
 
 /// One in so many requests of a case goes straight to the reference; one in so many is sent at all where a
 /// client is at fault.
@@ -59,48 +56,6 @@ const LOOK: Duration = Duration::from_millis(20);
 /// What miffy may take to end: its `shutdown_timeout`, and some.
 const STOP: Duration = Duration::from_secs(15);
 
-/// What cases have in common that share a miffy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// The candidate is at fault.
-    Candidates,
-    /// A client is.
-    Clients,
-    /// There is no broker.
-    KafkaAway,
-}
-
-impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Candidates, Self::Clients, Self::KafkaAway];
-
-    pub(crate) fn of(case: Case) -> Self {
-        match case {
-            Case::Healthy | Case::Different | Case::Faulty(_) => Self::Candidates,
-            Case::Client(_) => Self::Clients,
-            Case::KafkaAway => Self::KafkaAway,
-        }
-    }
-
-    /// The memory that miffy may have at any time, in MiB: 32 of its own; a read buffer of 0.13 for each exchange
-    /// and connection, where one sends without an end; captured bodies, twice while they grow; and records
-    /// that wait, 64 in miffy's queue and 64 in librdkafka's.
-    fn max_memory_mib(self) -> usize {
-        match self {
-            // Few of its clients have more to send than a kilobyte.
-            Self::Clients => 150,
-            Self::Candidates | Self::KafkaAway => 32 + 104 + 2 * MAX_CAPTURED_MIB + 128,
-        }
-    }
-
-    /// How long a candidate may take. Large downloads are mirrored to their end.
-    fn candidate_limit(self) -> &'static str {
-        match self {
-            Self::Candidates | Self::KafkaAway => "1s",
-            Self::Clients => "2m",
-        }
-    }
-}
-
 /// A candidate of a case.
 enum Candidate {
     Answering(Service),
@@ -115,7 +70,16 @@ impl Candidate {
             Case::Client(client) if client.is_mirrored_whole() => (0, options.body_bytes()),
             Case::Healthy | Case::Client(_) => (0, 0),
         };
-        let service = Service::start(Manner { shift, download }).await?;
+        let large = match case {
+            Case::Client(client) => client.large(),
+            _ => Large::Plain,
+        };
+        let manner = Manner {
+            shift,
+            download,
+            large,
+        };
+        let service = Service::start(manner).await?;
         Ok(Self::Answering(service))
     }
 
@@ -156,6 +120,7 @@ impl<'o> Stage<'o> {
         let reference = live.block_on(Service::start(Manner {
             shift: 0,
             download: options.body_bytes(),
+            large: Large::Plain,
         }))?;
         let mut candidates = Vec::new();
         for case in cases {
@@ -436,7 +401,7 @@ fn config(
     cases: &[Case],
     candidates: &[Candidate],
 ) -> anyhow::Result<String> {
-    let limit = kind.candidate_limit();
+    let (limit, max_body) = (kind.candidate_limit(), kind.max_body());
     let mut config = format!(
         r#"
         address = "127.0.0.1"
@@ -447,6 +412,7 @@ fn config(
         shutdown_timeout = "5s"
         reference = "http://{reference}"
         shadow.max_in_flight = {MAX_IN_FLIGHT}
+        capture.max_body = "{max_body}"
         capture.max_total = "{MAX_CAPTURED_MIB}MiB"
         timeouts.candidate = {{ connect = "1s", exchange = "{limit}" }}
         kafka = {{ topic = "soak", "bootstrap.servers" = "{brokers}" }}

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 
 use super::{complain, print, table};
 use crate::compare::{Action, Bodies, Comparison, Head, Place, Rules, compare};
-use crate::config::{Redact, Route, Settings};
+use crate::config::{Route, Settings};
 use crate::content::Body;
 use crate::record::{CapturedAnswer, CapturedRecord};
 use crate::redact::Redaction;
@@ -163,7 +163,7 @@ fn compared(reference: &CapturedAnswer, candidate: &CapturedAnswer, rules: &Rule
     }
     let a = Body::new(&reference.headers, &reference.body, rules.limits);
     let b = Body::new(&candidate.headers, &candidate.body, rules.limits);
-    let redaction = Redaction::with_key(Redact::default(), b"");
+    let redaction = Redaction::nothing();
     let bodies = Bodies::Whole(&a, &b);
     compare(
         head(reference),

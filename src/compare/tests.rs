@@ -2,7 +2,6 @@ use http::header::CONTENT_TYPE;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::Redact;
 use crate::json::Document;
 
 const JSON: &str = "application/json";
@@ -29,7 +28,7 @@ fn of_types(a: (&str, &[u8]), b: (&str, &[u8])) -> Differences {
     let (body_a, body_b) = (body(&headers_a, a.1), body(&headers_b, b.1));
     let bodies = Bodies::Whole(&body_a, &body_b);
     let (head_a, head_b) = (head(&headers_a), head(&headers_b));
-    compare(head_a, head_b, bodies, &rules, None, &nothing_hidden()).differences
+    compare(head_a, head_b, bodies, &rules, None, &Redaction::nothing()).differences
 }
 
 /// The differences of two JSON texts by these rules.
@@ -53,11 +52,7 @@ fn by_rules(rules: &[(&str, Action)], a: &str, b: &str) -> Comparison {
         headers: &headers,
     };
     let bodies = Bodies::Whole(&body_a, &body_b);
-    compare(head, head, bodies, &rules, None, &nothing_hidden())
-}
-
-fn nothing_hidden() -> Redaction {
-    Redaction::with_key(Redact::default(), b"")
+    compare(head, head, bodies, &rules, None, &Redaction::nothing())
 }
 
 fn json(a: &str, b: &str) -> Vec<(String, &'static str, String, String)> {
@@ -198,7 +193,7 @@ fn the_list_is_bounded_and_the_total_is_not() {
     let body = |bytes| Body::new(&headers, bytes, rules.limits);
     let (a, b) = (body(b"[1,2,3]"), body(b"[4,5,6]"));
     let bodies = Bodies::Whole(&a, &b);
-    let hidden = nothing_hidden();
+    let hidden = Redaction::nothing();
     let differences = compare(head, head, bodies, &rules, None, &hidden).differences;
     assert_eq!((differences.list().len(), differences.total()), (2, 3));
 }
@@ -241,7 +236,8 @@ fn hashed_bodies_are_equal_by_type_length_and_hash_only() {
         headers: Headers::default(),
         ..Rules::default()
     };
-    let alike = |a, b, bodies| compare(a, b, bodies, &rules, None, &nothing_hidden()).differences;
+    let alike =
+        |a, b, bodies| compare(a, b, bodies, &rules, None, &Redaction::nothing()).differences;
     let bodies = Bodies::Hashed(hashed, hashed);
     assert_eq!(alike(head, head, bodies).total(), 0);
     assert_eq!(alike(head, other, bodies).list()[0].kind, Kind::TypeChanged);
@@ -547,7 +543,15 @@ fn noise_is_told_or_taken_out() {
             suppress,
         };
         let bodies = Bodies::Whole(&a, &b);
-        compare(head, head, bodies, &rules, Some(noise), &nothing_hidden()).differences
+        compare(
+            head,
+            head,
+            bodies,
+            &rules,
+            Some(noise),
+            &Redaction::nothing(),
+        )
+        .differences
     };
     let told = found(false);
     let noise: Vec<bool> = told.list().iter().map(|it| it.noise).collect();

@@ -10,14 +10,21 @@
 //!
 //! # Layout
 //!
+//! - `reader`: from a text to nodes
+//! - `string`: what strings stand for
 //! - `number`: decimals, as written
 //! - `pattern`: places in a document
 
 pub(crate) mod number;
 pub(crate) mod pattern;
+mod reader;
+mod string;
 
 use std::borrow::Cow;
 use std::ops::Range;
+
+use reader::{Nothing, read};
+use string::unescape;
 
 /// Levels of arrays and objects within each other. Those of a record around a body come on top, and many
 /// readers end at 128.
@@ -64,7 +71,9 @@ pub(crate) struct Value<'d> {
 impl<'a> Document<'a> {
     /// Reads a whole text as one value; `None` if it is none, or goes beyond the bounds above.
     pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
-        let (text, nodes) = read(text, 0, Vec::new())?;
+        // A value and what is around it rarely take less; where they do, the list grows.
+        let nodes = Vec::with_capacity(text.len() / size_of::<Node>());
+        let (text, nodes) = read(text, 0, nodes)?;
         Some(Self { text, nodes })
     }
 
@@ -95,22 +104,6 @@ pub(crate) fn is_json_within(text: &[u8], levels: usize) -> bool {
 /// Whether a text is as short as [`Document::parse`] needs it: places in it are kept as 32 bits.
 pub(crate) fn fits(text: &str) -> bool {
     u32::try_from(text.len()).is_ok()
-}
-
-fn read<N: Nodes>(text: &[u8], levels: usize, nodes: N) -> Option<(&str, N)> {
-    let text = std::str::from_utf8(text).ok()?;
-    if !fits(text) {
-        return None;
-    }
-    let mut parser = Parser {
-        bytes: text.as_bytes(),
-        at: 0,
-        nodes,
-    };
-    parser.skip_space();
-    parser.value(levels)?;
-    parser.skip_space();
-    (parser.at == text.len()).then_some((text, parser.nodes))
 }
 
 impl<'d> Value<'d> {
@@ -152,11 +145,8 @@ impl<'d> Value<'d> {
 
     /// Whether two strings stand for the same.
     pub(crate) fn is_same_string(self, other: Value<'_>) -> bool {
-        if self.node().escaped || other.node().escaped {
-            self.unescaped() == other.unescaped()
-        } else {
-            self.text() == other.text()
-        }
+        let is_escaped = self.node().escaped || other.node().escaped;
+        self.text() == other.text() || is_escaped && self.unescaped() == other.unescaped()
     }
 
     /// Of an array: its items.
@@ -177,271 +167,6 @@ impl<'d> Value<'d> {
         let mut parts = self.items();
         std::iter::from_fn(move || Some((parts.next()?, parts.next()?)))
     }
-}
-
-/// What a parser makes of a text.
-trait Nodes {
-    /// Begins a value of this kind; gives its place.
-    fn begin(&mut self, kind: Kind, start: usize) -> usize;
-    /// Ends the value at this place.
-    fn end(&mut self, place: usize, end: usize, escaped: bool);
-}
-
-impl Nodes for Vec<Node> {
-    fn begin(&mut self, kind: Kind, start: usize) -> usize {
-        self.push(Node {
-            start: short(start),
-            end: 0,
-            span: 0,
-            kind,
-            escaped: false,
-        });
-        self.len() - 1
-    }
-
-    fn end(&mut self, place: usize, end: usize, escaped: bool) {
-        let span = short(self.len() - place);
-        let node = &mut self[place];
-        node.end = short(end);
-        node.span = span;
-        node.escaped = escaped;
-    }
-}
-
-/// No nodes, where it only matters whether there could be some.
-struct Nothing;
-
-impl Nodes for Nothing {
-    fn begin(&mut self, _: Kind, _: usize) -> usize {
-        0
-    }
-
-    fn end(&mut self, _: usize, _: usize, _: bool) {}
-}
-
-/// A place in a text, or a number of nodes, of which there are no more than bytes.
-fn short(place: usize) -> u32 {
-    u32::try_from(place).expect("the length of the text is one of 32 bits")
-}
-
-struct Parser<'a, N> {
-    bytes: &'a [u8],
-    at: usize,
-    nodes: N,
-}
-
-impl<N: Nodes> Parser<'_, N> {
-    fn value(&mut self, depth: usize) -> Option<()> {
-        let start = self.at;
-        let kind = match self.peek()? {
-            b'{' => Kind::Object,
-            b'[' => Kind::Array,
-            b'"' => Kind::String,
-            b't' | b'f' => Kind::Bool,
-            b'n' => Kind::Null,
-            _ => Kind::Number,
-        };
-        let place = self.nodes.begin(kind, start);
-        let mut escaped = false;
-        match kind {
-            Kind::Object => self.object(depth)?,
-            Kind::Array => self.items(b']', depth, |parser| parser.value(depth + 1))?,
-            Kind::String => escaped = self.string()?,
-            Kind::Bool if self.peek() == Some(b't') => self.word("true")?,
-            Kind::Bool => self.word("false")?,
-            Kind::Null => self.word("null")?,
-            Kind::Number => self.number()?,
-        }
-        self.nodes.end(place, self.at, escaped);
-        Some(())
-    }
-
-    fn object(&mut self, depth: usize) -> Option<()> {
-        self.items(b'}', depth, |parser| {
-            if parser.peek()? != b'"' {
-                return None;
-            }
-            parser.value(depth + 1)?;
-            parser.skip_space();
-            parser.take(b':')?;
-            parser.skip_space();
-            parser.value(depth + 1)
-        })
-    }
-
-    /// What stands between an opening bracket and `close`, separated by commas.
-    fn items(
-        &mut self,
-        close: u8,
-        depth: usize,
-        mut item: impl FnMut(&mut Self) -> Option<()>,
-    ) -> Option<()> {
-        if depth >= MAX_DEPTH {
-            return None;
-        }
-        self.at += 1;
-        self.skip_space();
-        if self.peek()? == close {
-            self.at += 1;
-            return Some(());
-        }
-        loop {
-            item(self)?;
-            self.skip_space();
-            let next = self.peek()?;
-            self.at += 1;
-            if next == close {
-                return Some(());
-            }
-            if next != b',' {
-                return None;
-            }
-            self.skip_space();
-        }
-    }
-
-    /// Gives whether there are escapes in it.
-    fn string(&mut self) -> Option<bool> {
-        self.take(b'"')?;
-        let mut escaped = false;
-        loop {
-            match self.peek()? {
-                b'"' => break,
-                b'\\' => {
-                    escaped = true;
-                    self.escape()?;
-                }
-                0..=0x1f => return None,
-                _ => self.at += 1,
-            }
-        }
-        self.at += 1;
-        Some(escaped)
-    }
-
-    fn escape(&mut self) -> Option<()> {
-        let kind = *self.bytes.get(self.at + 1)?;
-        self.at += 2;
-        match kind {
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(()),
-            b'u' => match self.unit()? {
-                0xd800..=0xdbff => {
-                    self.take(b'\\')?;
-                    self.take(b'u')?;
-                    matches!(self.unit()?, 0xdc00..=0xdfff).then_some(())
-                }
-                0xdc00..=0xdfff => None,
-                _ => Some(()),
-            },
-            _ => None,
-        }
-    }
-
-    /// The four hexadecimal digits of a UTF-16 unit.
-    fn unit(&mut self) -> Option<u16> {
-        let digits: Range<usize> = self.at..self.at + 4;
-        let unit = unit(self.bytes.get(digits)?)?;
-        self.at += 4;
-        Some(unit)
-    }
-
-    fn number(&mut self) -> Option<()> {
-        if self.peek() == Some(b'-') {
-            self.at += 1;
-        }
-        match self.peek()? {
-            b'0' => self.at += 1,
-            b'1'..=b'9' => self.digits()?,
-            _ => return None,
-        }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        if matches!(self.peek(), Some(b'e' | b'E')) {
-            self.at += 1;
-            if matches!(self.peek(), Some(b'+' | b'-')) {
-                self.at += 1;
-            }
-            self.digits()?;
-        }
-        Some(())
-    }
-
-    fn digits(&mut self) -> Option<()> {
-        let start = self.at;
-        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
-            self.at += 1;
-        }
-        (self.at > start).then_some(())
-    }
-
-    fn word(&mut self, word: &str) -> Option<()> {
-        self.bytes[self.at..]
-            .starts_with(word.as_bytes())
-            .then(|| self.at += word.len())
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
-    }
-
-    fn take(&mut self, byte: u8) -> Option<()> {
-        (self.peek()? == byte).then(|| self.at += 1)
-    }
-
-    fn skip_space(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
-        }
-    }
-}
-
-/// Four hexadecimal digits as a number.
-fn unit(digits: &[u8]) -> Option<u16> {
-    digits.iter().try_fold(0, |unit: u16, digit| {
-        let digit = char::from(*digit).to_digit(16)?;
-        Some(unit << 4 | u16::try_from(digit).ok()?)
-    })
-}
-
-/// The characters of a string that was read before, so that its escapes are known to be right.
-fn unescape(raw: &str) -> String {
-    let mut text = String::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some(at) = rest.find('\\') {
-        text.push_str(&rest[..at]);
-        let kind = rest.as_bytes()[at + 1];
-        rest = &rest[at + 2..];
-        match kind {
-            b'b' => text.push('\u{8}'),
-            b'f' => text.push('\u{c}'),
-            b'n' => text.push('\n'),
-            b'r' => text.push('\r'),
-            b't' => text.push('\t'),
-            b'u' => {
-                let (character, length) = unicode(rest);
-                text.push(character);
-                rest = &rest[length..];
-            }
-            other => text.push(char::from(other)),
-        }
-    }
-    text.push_str(rest);
-    text
-}
-
-/// The character whose `\u` escape `rest` goes on with, and how many bytes of `rest` it takes.
-fn unicode(rest: &str) -> (char, usize) {
-    let at = |start: usize| rest.as_bytes().get(start..start + 4).and_then(unit);
-    let first = at(0).unwrap_or_default();
-    if let Some(character) = char::from_u32(u32::from(first)) {
-        return (character, 4);
-    }
-    // A pair of surrogates: the second one's digits stand behind another `\u`.
-    let units = [first, at(6).unwrap_or_default()];
-    let character = char::decode_utf16(units).next().and_then(Result::ok);
-    (character.unwrap_or(char::REPLACEMENT_CHARACTER), 10)
 }
 
 #[cfg(test)]

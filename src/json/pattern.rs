@@ -221,13 +221,19 @@ impl<'p> Tracker<'p> {
 fn is(literal: &str, segment: Segment<'_>) -> bool {
     match segment {
         Segment::Key(key) => literal == key,
-        Segment::Index(index) => literal.parse() == Ok(index),
+        // An index has one spelling, without zeros before it or a sign (RFC 6901 §4).
+        Segment::Index(index) => {
+            let is_index =
+                literal == "0" || literal.starts_with(|first| matches!(first, '1'..='9'));
+            is_index && literal.parse() == Ok(index)
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::{Document, Kind, Value};
 
     /// The place that a plain pointer names, as the walk gets there.
     fn lead_to(patterns: &[&str], pointer: &str) -> (Vec<usize>, bool) {
@@ -278,6 +284,9 @@ mod tests {
             ("/*", "/a/b", false),
             ("/**/id", "/id/x", true),
             ("/03", "/3x", false),
+            ("/03", "/3", false),
+            ("/+3", "/3", false),
+            ("/-", "/0", false),
         ] {
             let found = lead_to(&[pattern], pointer);
             assert_eq!(found, (vec![], near), "{pattern} {pointer}");
@@ -297,6 +306,55 @@ mod tests {
         assert_eq!(tracker.here().count(), 1);
         tracker.leave();
         assert!(tracker.is_near() && tracker.here().next().is_none());
+    }
+
+    /// The values that a pattern leads to, as they are written.
+    fn found<'d>(value: Value<'d>, tracker: &mut Tracker<'_>, values: &mut Vec<&'d str>) {
+        if tracker.here().next().is_some() {
+            values.push(value.text());
+        }
+        match value.kind() {
+            Kind::Object => {
+                for (key, value) in value.members() {
+                    tracker.enter(Segment::Key(&key.unescaped()));
+                    found(value, tracker, values);
+                    tracker.leave();
+                }
+            }
+            Kind::Array => {
+                for (index, value) in value.items().enumerate() {
+                    tracker.enter(Segment::Index(index));
+                    found(value, tracker, values);
+                    tracker.leave();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn the_pointers_of_rfc_6901_lead_to_its_values() {
+        let text = r#"{"foo":["bar","baz"],"":0,"a/b":1,"c%d":2,"e^f":3,"g|h":4,"i\\j":5,"k\"l":6," ":7,"m~n":8}"#;
+        let document = Document::parse(text.as_bytes()).expect("JSON");
+        for (pointer, value) in [
+            ("", text),
+            ("/foo", r#"["bar","baz"]"#),
+            ("/foo/0", r#""bar""#),
+            ("/", "0"),
+            ("/a~1b", "1"),
+            ("/c%d", "2"),
+            ("/e^f", "3"),
+            ("/g|h", "4"),
+            ("/i\\j", "5"),
+            ("/k\"l", "6"),
+            ("/ ", "7"),
+            ("/m~0n", "8"),
+        ] {
+            let pattern = [pointer.parse().expect("a pattern")];
+            let mut values = Vec::new();
+            found(document.root(), &mut Tracker::new(&pattern), &mut values);
+            assert_eq!(values, [value], "{pointer}");
+        }
     }
 
     #[test]

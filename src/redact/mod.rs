@@ -75,6 +75,12 @@ impl Redaction {
         Ok(Self { settings, key })
     }
 
+    /// Hides nothing.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self::with_key(Redact::default(), b"")
+    }
+
     /// Hides what the settings say, under a known key: for tests, whose masks are always the same.
     #[must_use]
     pub fn with_key(settings: Redact, key: &[u8]) -> Self {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use miffy::compare::{Bodies, Comparison, Difference, Head, Rules, Shown, compare};
-use miffy::config::{Environment, Redact, Source, load};
+use miffy::config::{Environment, Source, load};
 use miffy::content::Body;
 use miffy::redact::Redaction;
 
@@ -46,7 +46,8 @@ fn answer(text: &str) -> (HeaderMap, Vec<u8>) {
     (headers, body.as_bytes().to_vec())
 }
 
-fn compared(
+/// Compares two answers: their headers and bodies.
+pub(crate) fn compared(
     rules: &Rules,
     reference: &(HeaderMap, Vec<u8>),
     candidate: &(HeaderMap, Vec<u8>),
@@ -59,7 +60,7 @@ fn compared(
         status: StatusCode::OK,
         headers,
     };
-    let redaction = Redaction::with_key(Redact::default(), b"");
+    let redaction = Redaction::nothing();
     let bodies = Bodies::Whole(&a, &b);
     compare(
         head(&reference.0),

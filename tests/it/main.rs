@@ -14,6 +14,7 @@ mod delivery;
 mod documents;
 mod encryption;
 mod faults;
+mod json;
 mod management;
 mod noise;
 mod proxying;
