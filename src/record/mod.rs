@@ -8,42 +8,45 @@
 //! - It is one line. A JSON body stands in it as it was written, but for line breaks between tokens.
 //! - It is no larger than its bound: bodies, then differences, then headers' values are cut, and it says
 //!   which. Only a target, or headers' names, of hundreds of KiB can make it larger.
-//! - Headers of the request that carry credentials are masked, and it says which.
+//! - What is hidden is not in it, whatever is cut: what may be seen is settled first. It says what is masked.
 //!
 //! # Layout
 //!
 //! - `captured`: records that are read again
+//! - `fingerprint`: what differences of one class have in common
 //! - `message`: headers, and a body's form
 //! - `shape`: the fields
 
 mod captured;
+mod fingerprint;
 mod message;
 mod shape;
 
 use std::time::SystemTime;
 
-use http::HeaderMap;
-use http::header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue, PROXY_AUTHORIZATION};
 use uuid::Uuid;
 
 use crate::capture::{Captured, RequestHead, Side};
-use crate::compare::Differences;
+use crate::compare::{Differences, shorten};
+use crate::content::Limits;
 use crate::experiment::Experiment;
 use crate::outcome::Outcome;
+use crate::redact::{Line, Masks, Redaction};
 pub use captured::{CapturedAnswer, CapturedRecord, NoRecord};
-use message::{Bounds, Message};
-use shape::{CandidateShape, RecordShape, ReferenceShape, RequestShape, ResponseShape};
+use fingerprint::Fingerprint;
+use message::{Bounds, Filter, Truncated, Visible};
+use shape::{
+    CandidateShape, DifferenceShape, RecordShape, ReferenceShape, RequestShape, ResponseShape,
+};
 
-/// Request headers whose values never leave the process.
-static CREDENTIALS: [HeaderName; 4] = [
-    AUTHORIZATION,
-    PROXY_AUTHORIZATION,
-    COOKIE,
-    HeaderName::from_static("x-api-key"),
-];
+/// Fingerprints, masked places and notes that a record lists.
+const MAX_LISTED: usize = 100;
 
-/// What stands in their place.
-const MASK: &str = "[redacted]";
+/// The same of a record that has to be cut as far as it can be.
+const MIN_LISTED: usize = 10;
+
+/// Bytes of a masked place's path, and of a note, that are shown.
+const MAX_TEXT: usize = 256;
 
 /// How much of everything a record holds: the first of these with which it fits, else the last.
 const STEPS: [Step; 11] = [
@@ -66,11 +69,18 @@ struct Step {
     parts: Bounds,
     /// How many differences are listed.
     differences: usize,
+    /// How many fingerprints, masked places and notes.
+    listed: usize,
 }
 
 const fn step(body: usize, differences: usize, header: usize) -> Step {
     let parts = Bounds { body, header };
-    Step { parts, differences }
+    let listed = if header == 0 { MIN_LISTED } else { MAX_LISTED };
+    Step {
+        parts,
+        differences,
+        listed,
+    }
 }
 
 /// A difference, with everything that is published of it.
@@ -80,6 +90,10 @@ pub struct Record<'a> {
     pub id: Uuid,
     /// What it belongs to.
     pub experiment: &'a Experiment,
+    /// What of it does not leave the process, but for the differences, which hide it already.
+    pub redaction: &'a Redaction,
+    /// How far bodies are decoded.
+    pub limits: Limits,
     /// The request.
     pub request: &'a RequestHead,
     /// Its body.
@@ -94,15 +108,32 @@ pub struct Record<'a> {
     pub outcome: Outcome,
     /// What differs, if both answered.
     pub differences: &'a Differences,
+    /// What is to be known of how they were compared.
+    pub notes: &'a [String],
+}
+
+/// A response's status and the rest of it, or how far the exchange came.
+type SideView<'v> = Result<(u16, Visible<'v>), &'static str>;
+
+/// What may leave the process of a record's parts.
+struct View<'v> {
+    target: Line<'v>,
+    request: Visible<'v>,
+    reference: SideView<'v>,
+    candidate: SideView<'v>,
+    /// The paths of what is hidden.
+    redacted: Vec<String>,
+    fingerprints: Vec<Fingerprint>,
 }
 
 impl Record<'_> {
     /// The record as a line of JSON without its end, of at most `max` bytes unless its target and the
     /// names of its headers alone are larger.
     pub fn encode(&self, max: usize) -> Result<Vec<u8>, serde_json::Error> {
+        let view = self.view();
         let mut line = Vec::new();
         for step in STEPS {
-            line = self.line(step)?;
+            line = self.line(&view, step)?;
             if line.len() <= max {
                 break;
             }
@@ -110,24 +141,70 @@ impl Record<'_> {
         Ok(line)
     }
 
-    fn line(&self, step: Step) -> Result<Vec<u8>, serde_json::Error> {
-        let mut truncated = Vec::new();
-        let (headers, redacted) = redact(&self.request.headers);
-        let message = Message::new(&headers, self.request_body, step.parts);
-        truncated.extend(message.truncated("request"));
-        let mut response = |name: &str, side: &Side| match side {
-            Ok(answer) => {
-                let message = Message::new(&answer.headers, &answer.body, step.parts);
-                truncated.extend(message.truncated(&format!("{name}.response")));
-                let status = answer.status.as_u16();
-                ResponseShape::Answered { status, message }
-            }
-            Err(failed) => ResponseShape::Failed {
-                error: failed.failure.stage.name(),
-            },
+    fn view(&self) -> View<'_> {
+        let headers = &self.request.headers;
+        // Nobody compares what is of the request.
+        let request = Visible::new(headers, self.request_body, self.filter(Masks::Alike));
+        let target = self
+            .redaction
+            .url(self.request.target.as_str(), Masks::Alike);
+        let mut view = View {
+            target,
+            request,
+            reference: self.side(self.reference),
+            candidate: self.side(self.candidate),
+            redacted: Vec::new(),
+            fingerprints: self.fingerprints(),
         };
-        let target = &self.request.target;
-        let differences = self.differences.list();
+        view.redacted = view.redacted();
+        view
+    }
+
+    fn side<'s>(&self, side: &'s Side) -> SideView<'s> {
+        let answer = side.as_ref();
+        let answer = answer.map_err(|failed| failed.failure.stage.name())?;
+        let filter = self.filter(Masks::Told);
+        let message = Visible::new(&answer.headers, &answer.body, filter);
+        Ok((answer.status.as_u16(), message))
+    }
+
+    fn filter(&self, masks: Masks) -> Filter<'_> {
+        Filter {
+            redaction: self.redaction,
+            limits: self.limits,
+            masks,
+        }
+    }
+
+    /// The distinct ones of the listed differences, or that of a failure.
+    fn fingerprints(&self) -> Vec<Fingerprint> {
+        if self.outcome != Outcome::Different {
+            return vec![Fingerprint::of_failure(self.experiment, self.outcome)];
+        }
+        let mut distinct = Vec::new();
+        for difference in self.differences.list() {
+            let fingerprint = Fingerprint::of_difference(self.experiment, difference);
+            if distinct.len() < MAX_LISTED && !distinct.contains(&fingerprint) {
+                distinct.push(fingerprint);
+            }
+        }
+        distinct
+    }
+
+    fn line(&self, view: &View<'_>, step: Step) -> Result<Vec<u8>, serde_json::Error> {
+        let mut truncated = Vec::new();
+        let message = view.request.within(step.parts);
+        truncated.extend(message.truncated("request"));
+        let mut response = |name: &str, side| response(side, name, step, &mut truncated);
+        let reference = response("reference.response", &view.reference);
+        let candidate = response("candidate.response", &view.candidate);
+        let target = &view.target.text;
+        let differences = self.differences.list().iter().take(step.differences);
+        let differences = differences.map(|difference| DifferenceShape {
+            difference,
+            fingerprint: Fingerprint::of_difference(self.experiment, difference),
+        });
+        let notes = self.notes.iter().take(step.listed);
         serde_json::to_vec(&RecordShape {
             id: self.id,
             timestamp: timestamp(self.request.received),
@@ -136,41 +213,78 @@ impl Record<'_> {
             reason: self.outcome.reason(),
             request: RequestShape {
                 method: self.request.method.as_str(),
-                uri: target.as_str(),
+                uri: target,
                 route: &self.experiment.path,
                 params: self.params,
                 message,
             },
             reference: ReferenceShape {
                 url: format!("{}{target}", self.experiment.reference),
-                response: response("reference", self.reference),
+                response: reference,
                 timing: self.reference.into(),
             },
             candidate: CandidateShape {
                 name: &self.experiment.candidate.name,
                 url: format!("{}{target}", self.experiment.candidate.base),
-                response: response("candidate", self.candidate),
+                response: candidate,
                 timing: self.candidate.into(),
             },
-            differences: &differences[..differences.len().min(step.differences)],
+            differences: differences.collect(),
             differences_total: self.differences.total(),
-            redacted,
+            fingerprints: first(&view.fingerprints, step.listed),
+            notes: notes.map(|note| shorten(note, MAX_TEXT)).collect(),
+            redacted: first(&view.redacted, step.listed),
             truncated,
         })
     }
 }
 
-/// The headers with credentials masked, and the paths of what was.
-fn redact(headers: &HeaderMap) -> (HeaderMap, Vec<String>) {
-    let mut shown = headers.clone();
-    let mut redacted = Vec::new();
-    for name in &CREDENTIALS {
-        if shown.contains_key(name) {
-            shown.insert(name, HeaderValue::from_static(MASK));
-            redacted.push(format!("request.headers.{name}"));
-        }
+impl View<'_> {
+    /// The paths of what is hidden: first of heads, which are few.
+    fn redacted(&self) -> Vec<String> {
+        let responses = [
+            ("reference.response", &self.reference),
+            ("candidate.response", &self.candidate),
+        ];
+        let messages = || {
+            let responses = responses.iter();
+            let responses =
+                responses.filter_map(|(path, side)| Some((*path, &side.as_ref().ok()?.1)));
+            std::iter::once(("request", &self.request)).chain(responses)
+        };
+        let headers = messages().flat_map(|(path, message)| message.hidden_headers(path));
+        let target = self
+            .target
+            .hidden
+            .iter()
+            .map(|name| format!("request.uri{name}"));
+        let places = messages().flat_map(|(path, message)| message.hidden_places(path));
+        let paths = headers.chain(target).chain(places);
+        let short = |path: String| shorten(&path, MAX_TEXT).into_owned();
+        paths.map(short).take(MAX_LISTED).collect()
     }
-    (shown, redacted)
+}
+
+/// A side's response within the bounds of a step; what is not all there is added to `truncated`.
+fn response<'v>(
+    side: &'v SideView<'_>,
+    path: &str,
+    step: Step,
+    truncated: &mut Vec<Truncated>,
+) -> ResponseShape<'v> {
+    match side {
+        Ok((status, visible)) => {
+            let message = visible.within(step.parts);
+            truncated.extend(message.truncated(path));
+            let status = *status;
+            ResponseShape::Answered { status, message }
+        }
+        Err(error) => ResponseShape::Failed { error },
+    }
+}
+
+fn first<T>(items: &[T], max: usize) -> &[T] {
+    &items[..items.len().min(max)]
 }
 
 /// RFC 3339, in UTC, to the millisecond.

@@ -4,6 +4,9 @@ use serde::Serialize;
 use serde::ser::Serializer;
 use uuid::Uuid;
 
+use std::borrow::Cow;
+
+use super::fingerprint::Fingerprint;
 use super::message::{Message, Truncated};
 use crate::capture::Side;
 use crate::compare::Difference;
@@ -18,12 +21,21 @@ pub(super) struct RecordShape<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<&'static str>,
     pub(super) request: RequestShape<'a>,
-    pub(super) reference: ReferenceShape,
+    pub(super) reference: ReferenceShape<'a>,
     pub(super) candidate: CandidateShape<'a>,
-    pub(super) differences: &'a [Difference],
+    pub(super) differences: Vec<DifferenceShape<'a>>,
     pub(super) differences_total: usize,
-    pub(super) redacted: Vec<String>,
+    pub(super) fingerprints: &'a [Fingerprint],
+    pub(super) notes: Vec<Cow<'a, str>>,
+    pub(super) redacted: &'a [String],
     pub(super) truncated: Vec<Truncated>,
+}
+
+#[derive(Serialize)]
+pub(super) struct DifferenceShape<'a> {
+    #[serde(flatten)]
+    pub(super) difference: &'a Difference,
+    pub(super) fingerprint: Fingerprint,
 }
 
 #[derive(Serialize)]
@@ -34,13 +46,13 @@ pub(super) struct RequestShape<'a> {
     #[serde(serialize_with = "pairs")]
     pub(super) params: &'a [(&'a str, &'a str)],
     #[serde(flatten)]
-    pub(super) message: Message,
+    pub(super) message: Message<'a>,
 }
 
 #[derive(Serialize)]
-pub(super) struct ReferenceShape {
+pub(super) struct ReferenceShape<'a> {
     pub(super) url: String,
-    pub(super) response: ResponseShape,
+    pub(super) response: ResponseShape<'a>,
     #[serde(flatten)]
     pub(super) timing: Timing,
 }
@@ -49,7 +61,7 @@ pub(super) struct ReferenceShape {
 pub(super) struct CandidateShape<'a> {
     pub(super) name: &'a str,
     pub(super) url: String,
-    pub(super) response: ResponseShape,
+    pub(super) response: ResponseShape<'a>,
     #[serde(flatten)]
     pub(super) timing: Timing,
 }
@@ -57,11 +69,11 @@ pub(super) struct CandidateShape<'a> {
 /// A response, or how far the exchange came without one.
 #[derive(Serialize)]
 #[serde(untagged)]
-pub(super) enum ResponseShape {
+pub(super) enum ResponseShape<'a> {
     Answered {
         status: u16,
         #[serde(flatten)]
-        message: Message,
+        message: Message<'a>,
     },
     Failed {
         error: &'static str,

@@ -1,7 +1,5 @@
 //! Which values of a JSON document are hidden, and the bytes that a value is known by.
 
-use std::ops::Range;
-
 use crate::json::pattern::{Segment, Tracker, push_segment};
 use crate::json::{Kind, Value, number};
 
@@ -11,13 +9,6 @@ pub(super) struct Hidden<'d> {
     pub(super) value: Value<'d>,
     /// Its JSON Pointer, below where the search began.
     pub(super) pointer: String,
-}
-
-impl Hidden<'_> {
-    /// Where its text is in the document's.
-    pub(super) fn place(&self) -> Range<usize> {
-        self.value.place()
-    }
 }
 
 /// The values within `value`, itself included, that the patterns lead to, in their order. None of them is

@@ -10,10 +10,12 @@
 //!
 //! # Layout
 //!
+//! - `body`: what may be shown of a body
 //! - `document`: hidden values of JSON, and what a value is known by
 //! - `glob`: names with `*`
 //! - `parameters`: hidden values of queries and forms
 
+mod body;
 mod document;
 mod glob;
 mod parameters;
@@ -22,20 +24,29 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 use http::HeaderName;
+use http::header::{CONTENT_LOCATION, LOCATION, REFERER};
 use ring::hmac;
 use ring::rand::SystemRandom;
 
+pub(crate) use body::{Form, Sight};
 pub use glob::Glob;
 
 use crate::config::Redact;
 use crate::json::pattern::Tracker;
 use crate::json::{Document, Value};
+use document::Hidden;
 
 /// The mask of what nobody compares.
 const MASK: &str = "[redacted]";
 
 /// Bytes of a value's HMAC that its mask shows.
 const SHOWN_BYTES: usize = 8;
+
+/// Places that are told of one body.
+const MAX_PLACES: usize = 100;
+
+/// Headers whose values are URLs, with queries of their own.
+static URLS: [HeaderName; 3] = [LOCATION, CONTENT_LOCATION, REFERER];
 
 /// Hides what is not to leave the process.
 #[derive(Debug)]
@@ -58,8 +69,16 @@ pub(crate) enum Masks {
 pub(crate) struct Redacted {
     /// With masks in it.
     pub(crate) text: String,
-    /// Where they are, as JSON Pointers.
+    /// Where they are, as JSON Pointers, at most 100.
     pub(crate) places: Vec<String>,
+}
+
+/// A header's value, or a URL, as it may be shown.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Line<'t> {
+    pub(crate) text: Cow<'t, str>,
+    /// What is hidden in it: `?token` for a parameter, nothing for all of it.
+    pub(crate) hidden: Vec<String>,
 }
 
 /// The system gives no random numbers, so no key can be made.
@@ -98,30 +117,52 @@ impl Redaction {
     /// A response's header as it may be shown; bytes that are no Unicode are replaced.
     #[must_use]
     pub fn header_value<'v>(&self, name: &HeaderName, value: &'v [u8]) -> Cow<'v, str> {
+        self.header(name, value, Masks::Told).text
+    }
+
+    /// A header's value as it may be shown.
+    pub(crate) fn header<'v>(&self, name: &HeaderName, value: &'v [u8], masks: Masks) -> Line<'v> {
         if self.hides_header(name) {
-            return Cow::Owned(self.mask_of(b'h', value));
+            return Line {
+                text: Cow::Owned(self.masked(masks, b'h', value)),
+                hidden: vec![String::new()],
+            };
         }
-        String::from_utf8_lossy(value)
+        match String::from_utf8_lossy(value) {
+            text if !URLS.contains(name) => Line::from(text),
+            Cow::Borrowed(text) => self.url(text, masks),
+            Cow::Owned(text) => self.url(&text, masks).into_owned(),
+        }
     }
 
     /// A request's target with the values of hidden parameters masked. All else of it is as it was, whatever
     /// it is.
     #[must_use]
     pub fn target<'t>(&self, target: &'t str) -> Cow<'t, str> {
-        let Some(query) = target.find('?').filter(|_| !self.settings.query.is_empty()) else {
-            return Cow::Borrowed(target);
+        self.url(target, Masks::Alike).text
+    }
+
+    /// A URL of whatever form, with the values of hidden parameters masked: those of the query, and those
+    /// that a fragment is made of.
+    pub(crate) fn url<'t>(&self, url: &'t str, masks: Masks) -> Line<'t> {
+        let begins = url.find(['?', '#']);
+        let Some(query) = begins.filter(|_| !self.settings.query.is_empty()) else {
+            return Line::from(Cow::Borrowed(url));
         };
         let query = query + 1;
-        let found = parameters::find(&target.as_bytes()[query..], |name| {
-            self.hides_parameter(name)
-        });
+        let found = parameters::find(&url.as_bytes()[query..], |name| self.hides_parameter(name));
         if found.is_empty() {
-            return Cow::Borrowed(target);
+            return Line::from(Cow::Borrowed(url));
         }
-        let places = found
-            .iter()
-            .map(|it| it.place.start + query..it.place.end + query);
-        Cow::Owned(splice(target, places.map(|place| (place, MASK.to_owned()))))
+        let cuts = found.iter().map(|it| {
+            let place = it.place.start + query..it.place.end + query;
+            let mask = self.masked(masks, b'q', &url.as_bytes()[place.clone()]);
+            (place, mask)
+        });
+        Line {
+            text: Cow::Owned(splice(url, cuts)),
+            hidden: found.iter().map(|it| format!("?{}", it.name)).collect(),
+        }
     }
 
     fn hides_parameter(&self, name: &[u8]) -> bool {
@@ -152,13 +193,7 @@ impl Redaction {
         if hidden.is_empty() {
             return Cow::Borrowed(value.text());
         }
-        let start = value.place().start;
-        let cuts = hidden.iter().map(|hidden| {
-            let place = hidden.place();
-            let mask = self.quoted(hidden.value, Masks::Told);
-            (place.start - start..place.end - start, mask)
-        });
-        Cow::Owned(splice(value.text(), cuts))
+        Cow::Owned(self.cut_out(value, &hidden, Masks::Told))
     }
 
     /// A whole document with a mask for each hidden value; `None` if there is none. All else is as it is
@@ -167,21 +202,23 @@ impl Redaction {
         if !self.hides_bodies() {
             return None;
         }
-        let root = document.root();
-        let hidden = document::find(root, &mut self.tracker());
-        if hidden.is_empty() {
-            return None;
-        }
-        let start = root.place().start;
+        let hidden = document::find(document.root(), &mut self.tracker());
+        let places = hidden.iter().take(MAX_PLACES);
+        (!hidden.is_empty()).then(|| Redacted {
+            text: self.cut_out(document.root(), &hidden, masks),
+            places: places.map(|hidden| hidden.pointer.clone()).collect(),
+        })
+    }
+
+    /// A value's text with masks for these values within it.
+    fn cut_out(&self, value: Value<'_>, hidden: &[Hidden<'_>], masks: Masks) -> String {
+        let start = value.place().start;
         let cuts = hidden.iter().map(|hidden| {
-            let place = hidden.place();
+            let place = hidden.value.place();
             let mask = self.quoted(hidden.value, masks);
             (place.start - start..place.end - start, mask)
         });
-        Some(Redacted {
-            text: splice(root.text(), cuts),
-            places: hidden.iter().map(|hidden| hidden.pointer.clone()).collect(),
-        })
+        splice(value.text(), cuts)
     }
 
     /// A value's mask, as JSON.
@@ -205,9 +242,28 @@ impl Redaction {
         mask
     }
 
-    /// The mask of bytes of a kind, which no other kind's bytes have.
-    fn mask_of(&self, kind: u8, bytes: &[u8]) -> String {
-        self.mask(&[&[kind], bytes].concat())
+    /// The mask of bytes of a kind; those of another kind have other masks.
+    fn masked(&self, masks: Masks, kind: u8, bytes: &[u8]) -> String {
+        match masks {
+            Masks::Alike => MASK.to_owned(),
+            Masks::Told => self.mask(&[&[kind], bytes].concat()),
+        }
+    }
+}
+
+impl<'t> From<Cow<'t, str>> for Line<'t> {
+    fn from(text: Cow<'t, str>) -> Self {
+        let hidden = Vec::new();
+        Self { text, hidden }
+    }
+}
+
+impl Line<'_> {
+    fn into_owned(self) -> Line<'static> {
+        Line {
+            text: Cow::Owned(self.text.into_owned()),
+            hidden: self.hidden,
+        }
     }
 }
 

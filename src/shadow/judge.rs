@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::watch::Watch;
 use crate::capture::{Answer, Captured, Content, RequestHead, Side};
-use crate::compare::{self, Bodies, Comparison, Differences, Hashed, Head, Noise, Rules, compare};
+use crate::compare::{self, Bodies, Comparison, Hashed, Head, Noise, Rules, compare};
 use crate::config::NoiseMethod;
 use crate::content::Body;
 use crate::delivery::Outgoing;
@@ -42,7 +42,7 @@ pub(super) struct Bounds {
 #[derive(Debug)]
 pub(super) struct Verdict {
     pub(super) outcome: Outcome,
-    pub(super) differences: Differences,
+    pub(super) comparison: Comparison,
     pub(super) record: Publication,
 }
 
@@ -83,7 +83,7 @@ impl Pair {
         watch: Option<&Watch>,
         bounds: Bounds,
     ) -> Verdict {
-        let (outcome, differences) = match (&self.reference, &self.candidate) {
+        let (outcome, comparison) = match (&self.reference, &self.candidate) {
             (Ok(reference), Ok(candidate)) => {
                 let sides = [reference, candidate];
                 let comparison =
@@ -92,10 +92,9 @@ impl Pair {
                     Some(watch) => self.heed(watch, sides, experiment, comparison),
                     None => comparison,
                 };
-                let differences = comparison.differences;
-                match differences.total() {
-                    0 => (Outcome::Equal, differences),
-                    _ => (Outcome::Different, differences),
+                match comparison.differences.total() {
+                    0 => (Outcome::Equal, comparison),
+                    _ => (Outcome::Different, comparison),
                 }
             }
             (Err(failed), _) => failure(Outcome::ReferenceFailed(failed.failure.cause)),
@@ -103,11 +102,11 @@ impl Pair {
         };
         let record = match outcome {
             Outcome::Equal => Publication::Nothing,
-            _ => self.record(experiment, outcome, &differences, bounds),
+            _ => self.record(experiment, outcome, &comparison, bounds),
         };
         Verdict {
             outcome,
-            differences,
+            comparison,
             record,
         }
     }
@@ -148,7 +147,7 @@ impl Pair {
         &self,
         experiment: &Experiment,
         outcome: Outcome,
-        differences: &Differences,
+        comparison: &Comparison,
         bounds: Bounds,
     ) -> Publication {
         let params = experiment.params(self.request.target.path());
@@ -156,13 +155,16 @@ impl Pair {
         let record = Record {
             id: Uuid::now_v7(),
             experiment,
+            redaction: &experiment.redaction,
+            limits: experiment.rules.limits,
             request: &self.request,
             request_body: &self.request_body,
             params: &params,
             reference: &self.reference,
             candidate: &self.candidate,
             outcome,
-            differences,
+            differences: &comparison.differences,
+            notes: &comparison.notes,
         };
         let max = bounds.max_message.saturating_sub(key.len() + OVERHEAD);
         match record.encode(max) {
@@ -178,8 +180,8 @@ impl Pair {
     }
 }
 
-fn failure(outcome: Outcome) -> (Outcome, Differences) {
-    (outcome, Differences::none(0))
+fn failure(outcome: Outcome) -> (Outcome, Comparison) {
+    (outcome, Comparison::default())
 }
 
 fn compared(

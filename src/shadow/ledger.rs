@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use metrics::Counter;
 
+use crate::compare::Rule;
 use crate::experiment::Experiment;
 use crate::outcome::Outcome;
-use crate::telemetry::metrics::OUTCOMES;
+use crate::telemetry::metrics::{OUTCOMES, RULE_HITS};
 
 /// Counts outcomes, by experiment in the metrics, and in all.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub struct Ledger {
     matched: AtomicU64,
     totals: [AtomicU64; Outcome::COUNT],
     metrics: Vec<[Counter; Outcome::COUNT]>,
+    /// By experiment and rule.
+    rules: Vec<Vec<Counter>>,
 }
 
 impl Ledger {
@@ -31,7 +34,17 @@ impl Ledger {
                 )
             })
         };
+        let rules_of = |experiment: &Experiment| {
+            let rules = experiment.rules.list.iter();
+            let counter = |rule: &Rule| {
+                let experiment = experiment.name.clone();
+                metrics::counter!(RULE_HITS, "experiment" => experiment, "rule" => rule.to_string())
+            };
+            rules.map(counter).collect()
+        };
+        let experiments: Vec<&Experiment> = experiments.into_iter().collect();
         Self {
+            rules: experiments.iter().copied().map(rules_of).collect(),
             matched: AtomicU64::new(0),
             totals: std::array::from_fn(|_| AtomicU64::new(0)),
             metrics: experiments.into_iter().map(of_experiment).collect(),
@@ -47,6 +60,13 @@ impl Ledger {
     pub(super) fn ended(&self, experiment: &Experiment, outcome: Outcome) {
         self.totals[outcome.index()].fetch_add(1, Ordering::Relaxed);
         self.metrics[experiment.index][outcome.index()].increment(1);
+    }
+
+    /// An experiment's rules took out so many differences, in their order.
+    pub(super) fn took_out(&self, experiment: &Experiment, hits: &[u64]) {
+        for (counter, hits) in self.rules[experiment.index].iter().zip(hits) {
+            counter.increment(*hits);
+        }
     }
 
     /// Requests that matched an experiment.

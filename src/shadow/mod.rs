@@ -87,11 +87,13 @@ pub struct Report<'a> {
     pub experiment: &'a Experiment,
     /// Its method.
     pub method: &'a Method,
-    /// Its target.
+    /// Its target, with what is hidden of it masked.
     pub target: &'a str,
     /// How it ended.
     pub outcome: Outcome,
-    /// Both sides and their differences, unless it was skipped.
+    /// Both sides as they are, nothing masked, and their differences, masked where values are to be hidden,
+    /// unless it was skipped. What leaves the process of the former is to go through the experiment's
+    /// [`Redaction`](crate::redact::Redaction).
     pub pair: Option<(&'a Side, &'a Side, &'a Differences)>,
 }
 
@@ -352,8 +354,10 @@ impl Inner {
     ) {
         let (outcome, record, pair) = match judged {
             Ok((pair, verdict)) => {
-                let differences = verdict.differences;
-                (verdict.outcome, verdict.record, Some((pair, differences)))
+                let comparison = verdict.comparison;
+                self.ledger.took_out(experiment, &comparison.hits);
+                let found = (pair, comparison.differences);
+                (verdict.outcome, verdict.record, Some(found))
             }
             Err(skip) => (Outcome::Skipped(skip), Publication::Nothing, None),
         };
@@ -367,7 +371,7 @@ impl Inner {
         self.tell(&Report {
             experiment,
             method,
-            target,
+            target: &experiment.redaction.target(target),
             outcome,
             pair: pair.map(|(pair, found)| (&pair.reference, &pair.candidate, found)),
         });

@@ -17,6 +17,8 @@ pub const REQUESTS: &str = "miffy_requests_total";
 pub const GATEWAY_ERRORS: &str = "miffy_gateway_errors_total";
 /// Matched requests by experiment and outcome.
 pub const OUTCOMES: &str = "miffy_outcomes_total";
+/// Differences that rules took out, by experiment and rule.
+pub const RULE_HITS: &str = "miffy_rule_hits_total";
 /// Time to the response's head, by role.
 pub const FIRST_BYTE: &str = "miffy_first_byte_seconds";
 /// Time to the response's end, by role.
@@ -102,13 +104,15 @@ const fn define(
 
 /// Every metric there is.
 #[rustfmt::skip]
-pub const METRICS: [Definition; 23] = [
+pub const METRICS: [Definition; 24] = [
     define(REQUESTS, Kind::Counter, Unit::Count, &["role"],
         "Requests for a backend, by the role it is given: reference, candidate, secondary or upstream."),
     define(GATEWAY_ERRORS, Kind::Counter, Unit::Count, &["status"],
         "Answers that miffy gave itself, because the reference was not reached (502) or not in time (504)."),
     define(OUTCOMES, Kind::Counter, Unit::Count, &["experiment", "outcome", "reason"],
         "Requests that matched an experiment, by their one outcome and its reason."),
+    define(RULE_HITS, Kind::Counter, Unit::Count, &["experiment", "rule"],
+        "Differences that a rule of [compare] took out, and arrays that it aligned; a rule at 0 never matched."),
     define(FIRST_BYTE, Kind::Histogram, Unit::Seconds, &["role"],
         "Time from sending a request to its response's head, by role."),
     define(EXCHANGE, Kind::Histogram, Unit::Seconds, &["role"],

@@ -19,5 +19,6 @@ mod management;
 mod noise;
 mod proxying;
 mod records;
+mod redaction;
 mod shadow;
 mod smuggling;

@@ -180,7 +180,8 @@ async fn bodies_over_the_bound_are_there_with_their_start() {
     assert_eq!(
         record["differences"][0],
         value!({
-            "path": "body", "kind": "length", "reference": 3000, "candidate": 3003
+            "path": "body", "kind": "length", "reference": 3000, "candidate": 3003,
+            "fingerprint": record["fingerprints"][0]
         })
     );
     let truncated = record["truncated"].as_array().unwrap();

@@ -1,0 +1,194 @@
+//! What may be shown of a body.
+//!
+//! Whatever holds JSON is looked into, whether it says so or not. What says that it is JSON, or looks like
+//! it, and can't be read, is hidden as a whole; so is what has parts of its own that nobody looks into.
+
+use std::borrow::Cow;
+
+use http::HeaderMap;
+
+use super::{MAX_PLACES, Masks, Redaction, document, parameters};
+use crate::content::{Body, Media, media_type};
+use crate::json::pattern::{Segment, Tracker};
+use crate::json::{Document, Kind, Value};
+
+/// What may be shown of a body.
+#[derive(Debug)]
+pub(crate) struct Sight<'b> {
+    pub(crate) form: Form<'b>,
+    /// Where something is hidden, as JSON Pointers, at most 100; the empty one for all of it.
+    pub(crate) places: Vec<String>,
+}
+
+/// What a body is, without what is hidden.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Form<'b> {
+    /// A JSON text that says it is one, without content coding.
+    Json(Cow<'b, str>),
+    /// Anything else: as it came, unless something is hidden in it.
+    Bytes(Cow<'b, [u8]>),
+    /// What stands for all of it.
+    Mask(String),
+}
+
+impl Redaction {
+    /// What may be shown of a message's body, all of which is there.
+    pub(crate) fn body<'b>(&self, headers: &HeaderMap, body: &Body<'b>, masks: Masks) -> Sight<'b> {
+        if !self.hides_bodies() || body.bytes().is_empty() {
+            return as_it_is(body);
+        }
+        let Ok(decoded) = body.decoded() else {
+            return self.hidden(body.bytes(), masks);
+        };
+        let says_json = body.media() == Media::Json;
+        let document = read(body);
+        let redacted = document.as_ref().and_then(|it| self.json(it, masks));
+        if let Some(redacted) = redacted {
+            let form = if says_json {
+                Form::Json(Cow::Owned(redacted.text))
+            } else {
+                Form::Bytes(Cow::Owned(redacted.text.into_bytes()))
+            };
+            let places = redacted.places;
+            return Sight { form, places };
+        }
+        let is_hidden = match body.media() {
+            Media::Json => document.is_none(),
+            Media::JsonLines | Media::Events => self.is_in_items(body.json()),
+            Media::Form => return self.form(decoded, masks).unwrap_or_else(|| as_it_is(body)),
+            Media::Text | Media::Bytes => {
+                is_multipart(headers) || document.is_none() && looks_like_json(decoded)
+            }
+        };
+        if is_hidden || self.hides_all() {
+            return self.hidden(decoded, masks);
+        }
+        as_it_is(body)
+    }
+
+    /// What may be shown of a body of which only the start is there; `digest` stands for all of it.
+    pub(crate) fn start_of_body<'b>(
+        &self,
+        start: &'b [u8],
+        digest: u128,
+        masks: Masks,
+    ) -> Sight<'b> {
+        if self.hides_bodies() {
+            return self.hidden(&digest.to_le_bytes(), masks);
+        }
+        Sight {
+            form: Form::Bytes(Cow::Borrowed(start)),
+            places: Vec::new(),
+        }
+    }
+
+    /// Whether anything of a message's body is hidden: then no part of its text may be shown but by
+    /// [`Self::show`].
+    pub(crate) fn hides_in(&self, headers: &HeaderMap, body: &Body<'_>) -> bool {
+        self.hides_bodies() && !self.body(headers, body, Masks::Alike).places.is_empty()
+    }
+
+    /// What stands for all of a response's body.
+    pub(crate) fn body_mask(&self, body: &Body<'_>) -> String {
+        let bytes = body.decoded().unwrap_or(body.bytes());
+        self.masked(Masks::Told, b'b', bytes)
+    }
+
+    fn hidden(&self, bytes: &[u8], masks: Masks) -> Sight<'static> {
+        Sight {
+            form: Form::Mask(self.masked(masks, b'b', bytes)),
+            places: vec![String::new()],
+        }
+    }
+
+    /// Whether whole bodies are hidden, whatever they are.
+    fn hides_all(&self) -> bool {
+        self.tracker().outermost().is_some()
+    }
+
+    /// Whether there is something to hide in an array that lines or events were made into. They are
+    /// documents of their own as well as its items, and patterns may mean either.
+    fn is_in_items(&self, array: Option<&str>) -> bool {
+        let Some(array) = array.and_then(|text| Document::parse(text.as_bytes())) else {
+            return true;
+        };
+        let is_in = |value: Value<'_>| !document::find(value, &mut self.tracker()).is_empty();
+        is_in(array.root())
+            || array.root().items().any(|item| {
+                let data = match item.kind() {
+                    Kind::Object => item.members().find(|(key, _)| key.unescaped() == "data"),
+                    _ => None,
+                };
+                is_in(item) || data.is_some_and(|(_, data)| is_in(data))
+            })
+    }
+
+    /// A form with masks for its hidden fields' values; `None` if there are none.
+    fn form(&self, form: &[u8], masks: Masks) -> Option<Sight<'static>> {
+        let found = parameters::find(form, |name| self.hides_field(name));
+        if found.is_empty() {
+            return None;
+        }
+        let mut shown = Vec::with_capacity(form.len());
+        let mut from = 0;
+        for it in &found {
+            shown.extend_from_slice(&form[from..it.place.start]);
+            let mask = self.masked(masks, b'f', &form[it.place.clone()]);
+            shown.extend_from_slice(mask.as_bytes());
+            from = it.place.end;
+        }
+        shown.extend_from_slice(&form[from..]);
+        let places = found.iter().take(MAX_PLACES);
+        Some(Sight {
+            form: Form::Bytes(Cow::Owned(shown)),
+            places: places.map(|it| format!("/{}", it.name)).collect(),
+        })
+    }
+
+    /// Whether a form's field is hidden: by its name, or by the parts of one such as `user[password]`.
+    fn hides_field(&self, name: &[u8]) -> bool {
+        let name = String::from_utf8_lossy(name);
+        let leads_to = |segments: &mut dyn Iterator<Item = &str>| {
+            let mut tracker: Tracker<'_> = self.tracker();
+            segments.for_each(|key| tracker.enter(Segment::Key(key)));
+            tracker.outermost().is_some()
+        };
+        let mut parts = name.split(['[', ']', '.']).filter(|part| !part.is_empty());
+        leads_to(&mut std::iter::once(&*name)) || leads_to(&mut parts)
+    }
+}
+
+/// A body of which nothing is hidden.
+fn as_it_is<'b>(body: &Body<'b>) -> Sight<'b> {
+    let json = (body.media() == Media::Json).then(|| json(body)).flatten();
+    Sight {
+        form: json.map_or_else(|| Form::Bytes(Cow::Borrowed(body.bytes())), Form::Json),
+        places: Vec::new(),
+    }
+}
+
+/// A body's JSON text. Without content coding and in UTF-8 it is not copied.
+fn json<'b>(body: &Body<'b>) -> Option<Cow<'b, str>> {
+    if !body.is_encoded() && crate::json::is_json(body.bytes()) {
+        return std::str::from_utf8(body.bytes()).ok().map(Cow::Borrowed);
+    }
+    read(body).map(|document| Cow::Owned(document.root().text().to_owned()))
+}
+
+/// A decoded body as JSON, in UTF-8, or else in the charset that it says.
+fn read<'d>(body: &'d Body<'_>) -> Option<Document<'d>> {
+    let decoded = body.decoded().ok()?;
+    Document::parse(decoded).or_else(|| Document::parse(body.text().ok()?.as_bytes()))
+}
+
+/// Parts with headers of their own (RFC 2046 §5.1), fields of forms among them.
+fn is_multipart(headers: &HeaderMap) -> bool {
+    media_type(headers).is_some_and(|it| it.starts_with("multipart/"))
+}
+
+/// Whether a text begins as JSON does, or as JSON that is kept from being a script.
+fn looks_like_json(text: &[u8]) -> bool {
+    let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
+    let text = text.trim_ascii_start();
+    text.starts_with(b"{") || text.starts_with(b"[") || text.starts_with(b")]}")
+}
