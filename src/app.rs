@@ -101,8 +101,10 @@ impl App {
             .context("the Kafka producer can't be created")?;
         let delivery = Arc::new(delivery);
         let redaction = Arc::new(Redaction::new(settings.redact.clone())?);
-        let routes = settings.routes.iter().enumerate();
-        let experiments: Vec<Arc<Experiment>> = routes
+        let experiments: Vec<Arc<Experiment>> = settings
+            .routes
+            .iter()
+            .enumerate()
             .map(|(index, route)| Experiment::new(index, route, redaction.clone()))
             .map(Arc::new)
             .collect();

@@ -25,13 +25,25 @@ pub(super) fn compare(
     note("reference", why_not(reference, &a), findings);
     note("candidate", why_not(candidate, &b), findings);
     match (&a, &b) {
-        (Read::Json(a), Read::Json(b)) if same_media => tree::compare(a, b, redaction, findings),
+        (Read::Json(a), Read::Json(b)) if same_media => {
+            tree::compare(a, b, reference.media(), redaction, findings);
+        }
         (Read::Nothing, Read::Nothing) => {}
         (Read::Nothing | Read::Undecodable, _) | (_, Read::Nothing | Read::Undecodable) => {
             types(&a, &b, findings);
         }
         (Read::Json(_), _) | (_, Read::Json(_)) if !same_media => types(&a, &b, findings),
-        _ => as_text(reference, candidate, redaction, findings),
+        _ if hides(redaction, reference) || hides(redaction, candidate) => {
+            findings.hide();
+            as_text(reference, candidate, findings);
+            if findings.show() {
+                let mask = |body: &Body<'_>| Some(Shown::text(&redaction.body_mask(body)));
+                findings.add(BODY.to_owned(), Kind::Changed, || {
+                    Difference::new(BODY, Kind::Changed, (mask(reference), mask(candidate)))
+                });
+            }
+        }
+        _ => as_text(reference, candidate, findings),
     }
     findings.ignored_by = None;
 }
@@ -132,38 +144,30 @@ fn why_not(body: &Body<'_>, read: &Read<'_>) -> Option<String> {
     }
 }
 
+/// Whether something of a body is hidden, so that no part of its text may be shown.
+fn hides(redaction: &Redaction, body: &Body<'_>) -> bool {
+    redaction.hides_in(body.headers(), body)
+}
+
 /// Adds the differences of two bodies that are not documents.
-fn as_text(
-    reference: &Body<'_>,
-    candidate: &Body<'_>,
-    redaction: &Redaction,
-    findings: &mut Findings<'_>,
-) {
+fn as_text(reference: &Body<'_>, candidate: &Body<'_>, findings: &mut Findings<'_>) {
     let is_text = |body: &Body<'_>| body.media() != Media::Bytes;
-    let mask = |text: &str| redaction.mask(text.as_bytes());
-    // What is hidden has a place in a document, and here is none.
-    let mask: Option<&dyn Fn(&str) -> String> = redaction.hides_bodies().then_some(&mask);
     if is_text(reference)
         && is_text(candidate)
         && let (Ok(a), Ok(b)) = (reference.text(), candidate.text())
     {
         if a != b {
             let is_form = reference.media() == Media::Form && candidate.media() == Media::Form;
-            text::compare(a, b, if is_form { '&' } else { '\n' }, mask, findings);
+            text::compare(a, b, if is_form { '&' } else { '\n' }, findings);
         }
         return;
     }
     if let (Ok(a), Ok(b)) = (reference.decoded(), candidate.decoded()) {
-        as_bytes(a, b, mask, findings);
+        as_bytes(a, b, findings);
     }
 }
 
-fn as_bytes(
-    a: &[u8],
-    b: &[u8],
-    mask: Option<&dyn Fn(&str) -> String>,
-    findings: &mut Findings<'_>,
-) {
+fn as_bytes(a: &[u8], b: &[u8], findings: &mut Findings<'_>) {
     if a == b {
         return;
     }
@@ -174,12 +178,8 @@ fn as_bytes(
         Kind::Changed
     };
     findings.add(BODY.to_owned(), kind, || {
-        let (reference, candidate) = match (mask, std::str::from_utf8(a), std::str::from_utf8(b)) {
-            (Some(mask), _, _) => {
-                let shown = |bytes| Shown::text(&mask(&String::from_utf8_lossy(bytes)));
-                (shown(a), shown(b))
-            }
-            (None, Ok(a), Ok(b)) => Shown::texts(a, b, offset),
+        let (reference, candidate) = match (std::str::from_utf8(a), std::str::from_utf8(b)) {
+            (Ok(a), Ok(b)) => Shown::texts(a, b, offset),
             _ => (Shown::bytes(a, offset), Shown::bytes(b, offset)),
         };
         Difference {

@@ -18,6 +18,8 @@ pub(super) struct Findings<'r> {
     pub(super) notes: Vec<String>,
     /// The rule that takes out whatever is found.
     pub(super) ignored_by: Option<usize>,
+    /// Within something that is hidden: whether anything was found, which is all that is told.
+    hidden: Option<bool>,
     noise: Option<Noise<'r>>,
 }
 
@@ -29,6 +31,7 @@ impl<'r> Findings<'r> {
             hits: vec![0; rules.list.len()],
             notes: Vec::new(),
             ignored_by: None,
+            hidden: None,
             noise,
         }
     }
@@ -48,9 +51,10 @@ impl<'r> Findings<'r> {
         kind: Kind,
         difference: impl FnOnce() -> Difference,
     ) {
-        match self.ignored_by {
-            Some(rule) => self.hit(rule),
-            None => self.differences.add(location, kind, self.noise, difference),
+        match (self.ignored_by, &mut self.hidden) {
+            (Some(rule), _) => self.hit(rule),
+            (None, Some(found)) => *found = true,
+            (None, None) => self.differences.add(location, kind, self.noise, difference),
         }
     }
 
@@ -74,6 +78,19 @@ impl<'r> Findings<'r> {
         rules.position(|rule| rule.place == *place && does(&rule.action))
     }
 
+    /// Begins with something that is hidden: what is found from here on is not told. Gives whether it does;
+    /// what is within something hidden is no other thing.
+    pub(super) fn hide(&mut self) -> bool {
+        let begins = self.hidden.is_none();
+        self.hidden.get_or_insert(false);
+        begins
+    }
+
+    /// Ends it; gives whether anything was found.
+    pub(super) fn show(&mut self) -> bool {
+        self.hidden.take().unwrap_or_default()
+    }
+
     /// A rule took something out.
     pub(super) fn hit(&mut self, rule: usize) {
         self.hits[rule] += 1;
@@ -81,7 +98,7 @@ impl<'r> Findings<'r> {
 
     /// Notes how something was compared.
     pub(super) fn note(&mut self, note: impl FnOnce() -> String) {
-        if self.notes.len() < MAX_NOTES {
+        if self.notes.len() < MAX_NOTES && self.hidden.is_none() {
             self.notes.push(note());
         }
     }

@@ -7,15 +7,8 @@ use super::difference::{Difference, Kind, Shown, common_prefix};
 use super::findings::{BODY, Findings};
 use super::rules::{Action, Place, Rule};
 
-/// Adds the differences of the candidate's text from the reference's. Lines end where `end` stands. Where
-/// `mask` is given, it stands for each value.
-pub(super) fn compare(
-    reference: &str,
-    candidate: &str,
-    end: char,
-    mask: Option<&dyn Fn(&str) -> String>,
-    findings: &mut Findings<'_>,
-) {
+/// Adds the differences of the candidate's text from the reference's. Lines end where `end` stands.
+pub(super) fn compare(reference: &str, candidate: &str, end: char, findings: &mut Findings<'_>) {
     let rules = &findings.rules.list;
     let fold = rules.iter().position(|rule| {
         let fold = matches!(rule.action, Action::Text(_)) && rule.place == Place::Body;
@@ -27,7 +20,6 @@ pub(super) fn compare(
     let lines = Lines {
         reference: reference.split(end).collect(),
         candidate: candidate.split(end).collect(),
-        mask,
     };
     let own: Vec<&Rule> = rules
         .iter()
@@ -60,7 +52,6 @@ pub(super) fn compare(
 struct Lines<'a> {
     reference: Vec<&'a str>,
     candidate: Vec<&'a str>,
-    mask: Option<&'a dyn Fn(&str) -> String>,
 }
 
 impl Lines<'_> {
@@ -86,22 +77,18 @@ impl Lines<'_> {
         };
         findings.add(BODY.to_owned(), kind, || Difference {
             line: Some(number as u64 + 1),
-            ..Difference::new(BODY, kind, self.shown(values))
+            ..Difference::new(BODY, kind, shown(values))
         });
     }
+}
 
-    fn shown(&self, values: (Option<&str>, Option<&str>)) -> (Option<Shown>, Option<Shown>) {
-        match (self.mask, values) {
-            (None, (Some(a), Some(b))) => {
-                let (a, b) = Shown::texts(a, b, common_prefix(a, b));
-                (Some(a), Some(b))
-            }
-            (None, (a, b)) => (a.map(Shown::text), b.map(Shown::text)),
-            (Some(mask), (a, b)) => {
-                let shown = |text: &str| Shown::text(&mask(text));
-                (a.map(shown), b.map(shown))
-            }
+fn shown(values: (Option<&str>, Option<&str>)) -> (Option<Shown>, Option<Shown>) {
+    match values {
+        (Some(a), Some(b)) => {
+            let (a, b) = Shown::texts(a, b, common_prefix(a, b));
+            (Some(a), Some(b))
         }
+        (a, b) => (a.map(Shown::text), b.map(Shown::text)),
     }
 }
 

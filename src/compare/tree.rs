@@ -11,6 +11,7 @@ use super::difference::{self, Difference, Kind, Shown};
 use super::findings::Findings;
 use super::prints::{Places, Prints};
 use super::rules::Action;
+use crate::content::Media;
 use crate::json::pattern::{Segment, Tracker, push_segment};
 use crate::json::{self, Document, Value, number};
 use crate::redact::Redaction;
@@ -18,10 +19,11 @@ use crate::redact::Redaction;
 /// Bytes of a path that are written out; a longer one ends in an ellipsis.
 const MAX_PATH: usize = 1024;
 
-/// Adds the differences of `candidate` from `reference`.
+/// Adds the differences of `candidate` from `reference`, two bodies of this kind.
 pub(super) fn compare(
     reference: &Document<'_>,
     candidate: &Document<'_>,
+    media: Media,
     redaction: &Redaction,
     findings: &mut Findings<'_>,
 ) {
@@ -31,7 +33,7 @@ pub(super) fn compare(
         places,
         prints: None,
         documents: (reference, candidate),
-        hidden: redaction.hides_bodies().then(|| redaction.tracker()),
+        hidden: redaction.hides_bodies().then(|| redaction.tracker(media)),
         redaction,
         findings,
     };
@@ -111,11 +113,27 @@ impl<'d> Walk<'_, '_, 'd> {
             self.findings.ignored_by = ignored.map(|(rule, ())| rule);
         }
         match (reference, candidate) {
+            (Some(reference), Some(candidate)) if self.is_hidden() && self.findings.hide() => {
+                self.values(reference, candidate);
+                if self.findings.show() {
+                    let kind = match reference.kind() == candidate.kind() {
+                        true => Kind::Changed,
+                        false => Kind::TypeChanged,
+                    };
+                    self.add(kind, Some(reference), Some(candidate));
+                }
+            }
             (Some(reference), Some(candidate)) => self.values(reference, candidate),
             (Some(_), None) => self.add(Kind::Missing, reference, None),
             (None, _) => self.add(Kind::Unexpected, None, candidate),
         }
         self.findings.ignored_by = before;
+    }
+
+    /// Whether the values at this place are not to be shown.
+    fn is_hidden(&self) -> bool {
+        let hidden = self.hidden.as_ref();
+        hidden.is_some_and(|hidden| hidden.here().next().is_some())
     }
 
     fn values(&mut self, reference: Value<'d>, candidate: Value<'d>) {

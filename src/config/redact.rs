@@ -21,7 +21,7 @@ pub struct Redact {
 pub(super) fn read(mut section: Section<'_>) -> Option<Redact> {
     let headers = list(&mut section, "headers", header_glob);
     let query = list(&mut section, "query", parameter_glob);
-    let body = list(&mut section, "body", |text| text.parse());
+    let body = list(&mut section, "body", str::parse);
     section.finish();
     Some(Redact {
         headers: headers?,

@@ -28,11 +28,14 @@ pub(super) struct Bounds {
 /// What may leave the process of a message.
 #[derive(Debug)]
 pub(super) struct Visible<'m> {
-    headers: Vec<(&'m HeaderName, Vec<Cow<'m, str>>)>,
+    headers: Texts<'m>,
     body: Body<'m>,
     /// What is hidden of its headers, and of its body: paths below its own.
     hidden: [Vec<String>; 2],
 }
+
+/// Headers by name, each with its values.
+type Texts<'m> = Vec<(&'m HeaderName, Vec<Cow<'m, str>>)>;
 
 #[derive(Debug)]
 enum Body<'m> {
@@ -60,7 +63,7 @@ pub(super) struct Message<'m> {
 
 /// Headers as an object: a string each, or an array of them where a header is repeated.
 #[derive(Debug)]
-struct Headers<'m>(Vec<(&'m HeaderName, Vec<Cow<'m, str>>)>);
+struct Headers<'m>(Texts<'m>);
 
 /// What a body is in a record, if it is anything.
 #[derive(Debug, Serialize)]
@@ -216,10 +219,7 @@ fn line(text: &str) -> Option<Box<RawValue>> {
 }
 
 /// The headers, and what is hidden of them.
-fn texts<'m>(
-    headers: &'m HeaderMap,
-    filter: Filter<'_>,
-) -> (Vec<(&'m HeaderName, Vec<Cow<'m, str>>)>, Vec<String>) {
+fn texts<'m>(headers: &'m HeaderMap, filter: Filter<'_>) -> (Texts<'m>, Vec<String>) {
     let mut hidden = Vec::new();
     let names = headers.keys().map(|name| {
         let values = headers.get_all(name).iter().map(|value| {

@@ -9,8 +9,8 @@ use http::HeaderMap;
 
 use super::{MAX_PLACES, Masks, Redaction, document, parameters};
 use crate::content::{Body, Media, media_type};
+use crate::json::Document;
 use crate::json::pattern::{Segment, Tracker};
-use crate::json::{Document, Kind, Value};
 
 /// What may be shown of a body.
 #[derive(Debug)]
@@ -52,18 +52,17 @@ impl Redaction {
             let places = redacted.places;
             return Sight { form, places };
         }
+        let is_unread = document.is_none() && looks_like_json(decoded);
         let is_hidden = match body.media() {
             Media::Json => document.is_none(),
-            Media::JsonLines | Media::Events => self.is_in_items(body.json()),
-            Media::Form => return self.form(decoded, masks).unwrap_or_else(|| as_it_is(body)),
-            Media::Text | Media::Bytes => {
-                is_multipart(headers) || document.is_none() && looks_like_json(decoded)
-            }
+            media @ (Media::JsonLines | Media::Events) => self.is_in_items(media, body.json()),
+            Media::Form | Media::Text | Media::Bytes => is_unread || is_multipart(headers),
         };
         if is_hidden || self.hides_all() {
             return self.hidden(decoded, masks);
         }
-        as_it_is(body)
+        let form = (body.media() == Media::Form).then(|| self.form(decoded, masks));
+        form.flatten().unwrap_or_else(|| as_it_is(body))
     }
 
     /// What may be shown of a body of which only the start is there; `digest` stands for all of it.
@@ -103,24 +102,14 @@ impl Redaction {
 
     /// Whether whole bodies are hidden, whatever they are.
     fn hides_all(&self) -> bool {
-        self.tracker().outermost().is_some()
+        self.tracker(Media::Bytes).outermost().is_some()
     }
 
-    /// Whether there is something to hide in an array that lines or events were made into. They are
-    /// documents of their own as well as its items, and patterns may mean either.
-    fn is_in_items(&self, array: Option<&str>) -> bool {
-        let Some(array) = array.and_then(|text| Document::parse(text.as_bytes())) else {
-            return true;
-        };
-        let is_in = |value: Value<'_>| !document::find(value, &mut self.tracker()).is_empty();
-        is_in(array.root())
-            || array.root().items().any(|item| {
-                let data = match item.kind() {
-                    Kind::Object => item.members().find(|(key, _)| key.unescaped() == "data"),
-                    _ => None,
-                };
-                is_in(item) || data.is_some_and(|(_, data)| is_in(data))
-            })
+    /// Whether there is something to hide in an array that lines or events were made into, or none could be
+    /// made. They are documents of their own as well as its items, and patterns may mean either.
+    fn is_in_items(&self, media: Media, array: Option<&str>) -> bool {
+        let array = array.and_then(|text| Document::parse(text.as_bytes()));
+        array.is_none_or(|it| !document::find(it.root(), &mut self.tracker(media)).is_empty())
     }
 
     /// A form with masks for its hidden fields' values; `None` if there are none.
@@ -149,7 +138,7 @@ impl Redaction {
     fn hides_field(&self, name: &[u8]) -> bool {
         let name = String::from_utf8_lossy(name);
         let leads_to = |segments: &mut dyn Iterator<Item = &str>| {
-            let mut tracker: Tracker<'_> = self.tracker();
+            let mut tracker: Tracker<'_> = self.tracker(Media::Form);
             segments.for_each(|key| tracker.enter(Segment::Key(key)));
             tracker.outermost().is_some()
         };

@@ -32,7 +32,8 @@ pub(crate) use body::{Form, Sight};
 pub use glob::Glob;
 
 use crate::config::Redact;
-use crate::json::pattern::Tracker;
+use crate::content::Media;
+use crate::json::pattern::{Pattern, Tracker};
 use crate::json::{Document, Value};
 use document::Hidden;
 
@@ -52,6 +53,10 @@ static URLS: [HeaderName; 3] = [LOCATION, CONTENT_LOCATION, REFERER];
 #[derive(Debug)]
 pub struct Redaction {
     settings: Redact,
+    /// The places of bodies in the arrays that lines of JSON are compared as: those of each line, too.
+    in_lines: Vec<Pattern>,
+    /// The same of events, and of their data.
+    in_events: Vec<Pattern>,
     key: hmac::Key,
 }
 
@@ -91,7 +96,7 @@ impl Redaction {
     pub fn new(settings: Redact) -> Result<Self, NoRandomness> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .map_err(|_unspecified| NoRandomness)?;
-        Ok(Self { settings, key })
+        Ok(Self::of(settings, key))
     }
 
     /// Hides nothing.
@@ -103,8 +108,23 @@ impl Redaction {
     /// Hides what the settings say, under a known key: for tests, whose masks are always the same.
     #[must_use]
     pub fn with_key(settings: Redact, key: &[u8]) -> Self {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
-        Self { settings, key }
+        Self::of(settings, hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+
+    fn of(settings: Redact, key: hmac::Key) -> Self {
+        let below = |around: &[&str]| {
+            let places = settings.body.iter();
+            let places =
+                places.flat_map(|place| around.iter().map(move |it| format!("{it}{place}")));
+            let pattern = |text: String| text.parse().expect("a pattern behind another is one");
+            places.map(pattern).collect()
+        };
+        Self {
+            in_lines: below(&["", "/*"]),
+            in_events: below(&["", "/*", "/*/data"]),
+            settings,
+            key,
+        }
     }
 
     /// Whether a header's values are hidden.
@@ -175,9 +195,13 @@ impl Redaction {
         !self.settings.body.is_empty()
     }
 
-    /// Follows a walk through a document, for [`Self::show`]. It stands at the root.
-    pub(crate) fn tracker(&self) -> Tracker<'_> {
-        Tracker::new(&self.settings.body)
+    /// Follows a walk through what a body of this kind is as JSON, for [`Self::show`]. It stands at the root.
+    pub(crate) fn tracker(&self, media: Media) -> Tracker<'_> {
+        Tracker::new(match media {
+            Media::JsonLines => &self.in_lines,
+            Media::Events => &self.in_events,
+            Media::Json | Media::Form | Media::Text | Media::Bytes => &self.settings.body,
+        })
     }
 
     /// A value of a response as it may be shown: as it is written but for hidden values within it, or the
@@ -202,7 +226,7 @@ impl Redaction {
         if !self.hides_bodies() {
             return None;
         }
-        let hidden = document::find(document.root(), &mut self.tracker());
+        let hidden = document::find(document.root(), &mut self.tracker(Media::Json));
         let places = hidden.iter().take(MAX_PLACES);
         (!hidden.is_empty()).then(|| Redacted {
             text: self.cut_out(document.root(), &hidden, masks),

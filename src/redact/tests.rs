@@ -32,7 +32,7 @@ fn mask_of(text: &str) -> String {
     let redaction = redaction(&[], &[], &[""]);
     let document = parse(text);
     redaction
-        .show(document.root(), &mut redaction.tracker())
+        .show(document.root(), &mut redaction.tracker(Media::Json))
         .into_owned()
 }
 
@@ -133,7 +133,7 @@ fn masks_of_another_process_are_others() {
 fn a_value_is_shown_by_where_it_stands() {
     let redaction = redaction(&[], &[], &["/a/b"]);
     let document = parse(r#"{"a": {"b": {"c": 1}, "d": 2}}"#);
-    let mut tracker = redaction.tracker();
+    let mut tracker = redaction.tracker(Media::Json);
     let root = document.root();
     let within = redaction.show(root, &mut tracker).into_owned();
     assert!(
@@ -242,6 +242,23 @@ proptest! {
     }
 }
 
+#[test]
+fn a_place_in_lines_and_events_is_shown_as_a_mask() {
+    let redaction = redaction(&[], &[], &["/a/b"]);
+    let shown = |media, text| {
+        let document = parse(text);
+        let shown = redaction.show(document.root(), &mut redaction.tracker(media));
+        shown.matches("[redacted").count()
+    };
+    let lines = r#"[{"a":{"b":1}},{"a":{"b":2}}]"#;
+    assert_eq!(shown(Media::JsonLines, lines), 2);
+    assert_eq!(shown(Media::Json, lines), 0);
+    assert_eq!(
+        shown(Media::Events, r#"[{"data":{"a":{"b":1}}},{"a":{"b":2}}]"#),
+        2
+    );
+}
+
 mod bodies {
     use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
     use http::{HeaderMap, HeaderValue};
@@ -337,6 +354,7 @@ mod bodies {
             ("image/png", "gzip", truncated),
             ("image/png", "unknown", b"x"),
             ("text/html", "", b" {\"user\":"),
+            ("application/x-www-form-urlencoded", "", b"{\"user\":"),
             ("text/plain", "", b")]}',\n{\"user\":1}"),
             (
                 "application/x-ndjson",
@@ -467,9 +485,10 @@ mod bodies {
         #[test]
         fn a_secret_in_a_document_is_in_no_body((text, _) in document(), says_json in any::<bool>(), zip in any::<bool>()) {
             let content_type = if says_json { "application/json" } else { "text/plain" };
-            let (coding, bytes) = match zip {
-                true => ("gzip", gzip(&text)),
-                false => ("", text.clone().into_bytes()),
+            let (coding, bytes) = if zip {
+                ("gzip", gzip(&text))
+            } else {
+                ("", text.clone().into_bytes())
             };
             for cut in [bytes.len(), bytes.len() / 2] {
                 let (_, shown, places) = sight(&["/**/hidden"], (content_type, coding), &bytes[..cut]);

@@ -5,8 +5,10 @@ use std::fs::File;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
+use http::HeaderName;
 use insta::assert_snapshot;
 use miffy::config::{DEFAULTS, Environment, Methods, Problems, Settings, Source, load};
+use miffy::redact::Redaction;
 
 use crate::support::process::Miffy;
 
@@ -48,6 +50,75 @@ fn every_sample_file_of_the_project_is_valid() {
         settings("", &[]),
         "the file says what is compiled in"
     );
+}
+
+#[test]
+fn every_wrong_pattern_of_what_is_hidden_is_told() {
+    let toml = r#"
+        [redact]
+        headers = ["x-*", "a b", "", "é"]
+        query = ["", "*"]
+        body = ["/a/**", "user", "", "/~2"]
+        bodies = []
+    "#;
+    let wrong = problems(toml, &[]);
+    let keys: Vec<&str> = wrong
+        .lines()
+        .map(|line| line.split(": ").next().unwrap())
+        .collect();
+    let expected = [
+        "redact.headers[1]",
+        "redact.headers[2]",
+        "redact.headers[3]",
+        "redact.query[0]",
+        "redact.body[1]",
+        "redact.body[3]",
+        "redact.bodies",
+    ];
+    assert_eq!(keys, expected, "{wrong}");
+    assert!(wrong.contains("did you mean `body`?"), "{wrong}");
+}
+
+#[test]
+fn credentials_are_hidden_unless_it_says_otherwise() {
+    let redaction = |toml: &str| {
+        let settings = settings(toml, &[]).unwrap();
+        Redaction::with_key(settings.redact, b"a key")
+    };
+    let hides = |toml: &str, name: &'static str| {
+        redaction(toml).hides_header(&HeaderName::from_static(name))
+    };
+    for name in [
+        "authorization",
+        "proxy-authorization",
+        "cookie",
+        "set-cookie",
+        "x-api-key",
+        "x-apikey",
+        "x-amz-security-token",
+        "x-forwarded-authorization",
+        "x-basic-auth",
+        "x-csrf-token",
+        "x-client-secret",
+        "x-session-id",
+        "x-goog-iap-jwt-assertion",
+    ] {
+        assert!(hides("", name), "{name}");
+        assert!(!hides("[redact]\nheaders = []", name), "{name}");
+    }
+    for name in [
+        "content-type",
+        "www-authenticate",
+        "idempotency-key",
+        "etag",
+        "x-author",
+        "accept",
+        "host",
+    ] {
+        assert!(!hides("", name), "{name}");
+    }
+    assert!(!redaction("").hides_bodies());
+    assert_eq!(redaction("").target("/?token=1"), "/?token=1");
 }
 
 #[test]

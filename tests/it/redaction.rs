@@ -45,6 +45,11 @@ fn stands_in(text: &str, line: &str) -> bool {
     in_base64 || line.contains(text) || decoded.contains(text)
 }
 
+fn percent_encoded(text: &str) -> String {
+    let bytes: Vec<String> = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    bytes.concat()
+}
+
 fn percent_decoded(text: &str) -> String {
     let mut parts = text.split('%');
     let mut decoded = parts.next().unwrap().as_bytes().to_vec();
@@ -62,7 +67,7 @@ fn percent_decoded(text: &str) -> String {
 
 #[test]
 fn a_secret_is_found_in_all_spellings() {
-    let encoded: String = SECRET.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let encoded = percent_encoded(SECRET);
     for text in [
         SECRET.to_owned(),
         encoded,
@@ -299,7 +304,7 @@ async fn a_secret_in_a_request_appears_in_no_record() {
         let request = request.header("content-type", *content_type);
         request.send().await.unwrap();
     }
-    let encoded: String = SECRET.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let encoded = percent_encoded(SECRET);
     let target = format!("/x/target?a=%zz&token={SECRET}&My%2DSecret={encoded}&b=1");
     let request = miffy.client.get(miffy.url(&target));
     let request = request
@@ -397,7 +402,6 @@ async fn what_is_cut_to_fit_holds_no_part_of_a_secret() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "the comparison hides nothing yet"]
 async fn a_secret_that_differs_is_masked_in_both_bodies_by_other_masks() {
     let run = Run::new("").await;
     let miffy = run.setup().start();
@@ -415,7 +419,6 @@ async fn a_secret_that_differs_is_masked_in_both_bodies_by_other_masks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "the comparison hides nothing yet"]
 async fn differences_of_what_is_around_or_is_no_json_hold_no_secret() {
     let run = Run::new("").await;
     let miffy = run.setup().start();
