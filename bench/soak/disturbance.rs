@@ -1,13 +1,14 @@
 //! Clients that take much, or take their time, while others send their requests.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::service::{Large, Pattern};
@@ -24,7 +25,7 @@ const REST: Duration = Duration::from_millis(100);
 
 /// Clients that ask for large documents, and how often each does: they keep comparisons busy, and leave the
 /// machine something for everybody else.
-const READERS: usize = 4;
+const READERS: u32 = 4;
 const EVERY: Duration = Duration::from_millis(500);
 
 /// How long a client rests that never finishes a head, between two of its bytes.
@@ -113,7 +114,7 @@ impl Disturbance {
             Self::SlowReaders => 3 * SLOW_READERS,
             Self::SlowHeads => means.slow_heads,
             // Those towards the candidate wait for the comparison before, and are others then.
-            Self::LargeEqual | Self::LargeJson => 4 * READERS,
+            Self::LargeEqual | Self::LargeJson => 4 * READERS as usize,
         }
     }
 
@@ -134,8 +135,13 @@ impl Disturbance {
             Self::SlowReaders => all(SLOW_READERS, means, signals, read_slowly).await,
             Self::SlowHeads => all(means.slow_heads, means, signals, send_a_head_slowly).await,
             Self::LargeEqual | Self::LargeJson => {
-                let read = move |stream, _, stop| read_large(self, stream, stop);
-                all(READERS, means, signals, read).await
+                // In turns: all at once, they would take all of a small machine for a while.
+                let before = AtomicU32::new(0);
+                let read = |stream, _, stop| {
+                    let turn = EVERY * before.fetch_add(1, Ordering::Relaxed) / READERS;
+                    read_large(self, turn, stream, stop)
+                };
+                all(READERS as usize, means, signals, read).await
             }
         }
     }
@@ -240,13 +246,14 @@ async fn send_a_head_slowly(
 
 async fn read_large(
     case: Disturbance,
+    turn: Duration,
     mut stream: TcpStream,
     stop: CancellationToken,
 ) -> anyhow::Result<u64> {
     let expected = Large::Plain.document();
     let mut buffer = vec![0; expected.len()];
     let target = format!("/x/{}/large/0", case.name());
-    let mut ticks = interval(EVERY);
+    let mut ticks = interval_at(Instant::now() + turn, EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut requests = 0;
     while !stop.is_cancelled() {
