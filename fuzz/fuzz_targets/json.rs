@@ -5,7 +5,9 @@
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
-use miffy::compare::{Bodies, Head, compare, parses_as_json};
+use miffy::compare::{Bodies, Head, Rules, compare, parses_as_json};
+use miffy::content::Body;
+use miffy::redact::Redaction;
 use miffy_fuzz::tree::Tree;
 
 fuzz_target!(|data: &[u8]| {
@@ -23,7 +25,12 @@ fuzz_target!(|data: &[u8]| {
         headers: &headers,
     };
     for (a, b) in [(data, respelt.as_bytes()), (respelt.as_bytes(), data)] {
-        let differences = compare(head, head, Bodies::Whole(a, b), usize::MAX);
+        let rules = Rules::default();
+        let body = |bytes| Body::new(&headers, bytes, rules.limits);
+        let (body_a, body_b) = (body(a), body(b));
+        let bodies = Bodies::Whole(&body_a, &body_b);
+        let found = compare(head, head, bodies, &rules, None, &Redaction::nothing());
+        let differences = found.differences;
         assert_eq!(differences.total(), 0, "{respelt}: {differences:?}");
     }
 });

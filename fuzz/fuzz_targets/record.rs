@@ -20,8 +20,8 @@ use miffy::capture::{
     Answer, Budget, Captured, Content, Failed, Limits, RequestHead, Side, collect,
 };
 use miffy::compare::{Bodies, Differences, Hashed, Head, Rules, compare};
-use miffy::config::{BaseUrl, Redact, Route};
-use miffy::content::{self, Media};
+use miffy::config::{BaseUrl, NoiseMethod, Redact, Route};
+use miffy::content::{self, Body, Media};
 use miffy::experiment::Experiment;
 use miffy::outcome::{Cause, Failure, Outcome, Stage};
 use miffy::record::Record;
@@ -130,11 +130,11 @@ impl Input<'_> {
             self.side(0, StatusCode::OK, kept),
             self.side(1, StatusCode::NOT_FOUND, kept),
         );
-        let hides = redaction.hides_bodies();
         let (outcome, differences) = match (&reference, &candidate) {
-            // The comparison's own part in hiding is not looked at here.
-            (Ok(_), Ok(_)) if hides => (Outcome::Different, Differences::none(0)),
-            (Ok(a), Ok(b)) => (Outcome::Different, differences(a, b, self.flag(3))),
+            (Ok(a), Ok(b)) => (
+                Outcome::Different,
+                differences(a, b, self.flag(3), redaction),
+            ),
             (Ok(_), Err(_)) => (Outcome::CandidateFailed(Cause::Body), Differences::none(0)),
             (Err(_), _) => (Outcome::ReferenceFailed(Cause::Body), Differences::none(0)),
         };
@@ -237,6 +237,7 @@ fn experiment(path: &str, redaction: &Arc<Redaction>) -> Experiment {
         candidate: base,
         max_in_flight: None,
         rules: Rules::default(),
+        noise: NoiseMethod::Off,
     };
     Experiment::new(0, &route, redaction.clone())
 }
@@ -250,7 +251,7 @@ fn captured(body: &[u8], max: usize) -> Captured {
     block_on(collect(pieces, &limits))
 }
 
-fn differences(a: &Answer, b: &Answer, max: usize) -> Differences {
+fn differences(a: &Answer, b: &Answer, max: usize, redaction: &Redaction) -> Differences {
     fn head(answer: &Answer) -> Head<'_> {
         Head {
             status: answer.status,
@@ -261,15 +262,20 @@ fn differences(a: &Answer, b: &Answer, max: usize) -> Differences {
         len: body.len,
         digest: body.content.digest(),
     };
+    let body = |answer: &'_ Answer| answer.body.content.bytes().clone();
+    let (bytes_a, bytes_b) = (body(a), body(b));
+    let body_a = Body::new(&a.headers, &bytes_a, LIMITS);
+    let body_b = Body::new(&b.headers, &bytes_b, LIMITS);
     let bodies = match (&a.body.content, &b.body.content) {
-        (Content::Whole(a), Content::Whole(b)) => Bodies::Whole(a, b),
+        (Content::Whole(_), Content::Whole(_)) => Bodies::Whole(&body_a, &body_b),
         _ => Bodies::Hashed(hashed(&a.body), hashed(&b.body)),
     };
     let rules = Rules {
         max_differences: max,
+        limits: LIMITS,
         ..Rules::default()
     };
-    compare(head(a), head(b), bodies, &rules, None).differences
+    compare(head(a), head(b), bodies, &rules, None, redaction).differences
 }
 
 /// What a record may hold that is cut as far as it can be.

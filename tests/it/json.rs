@@ -138,7 +138,9 @@ fn what_is_no_json_is_never_equal_by_what_it_would_mean() {
 fn json_and_what_is_none_are_different() {
     for case in all().filter(|case| !case.is_json()) {
         let differences = differences(b"{}", &case.text);
-        assert_ne!(differences.total(), 0, "{}", case.name);
+        // A byte order mark says how a text is encoded, and is no part of it.
+        let is_alike = case.name == "structure_UTF-8_BOM_empty_object";
+        assert_eq!(differences.total() == 0, is_alike, "{}", case.name);
     }
 }
 

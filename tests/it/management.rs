@@ -6,7 +6,7 @@ use miffy::outcome::Outcome;
 
 use crate::support::backend::{Backend, json};
 use crate::support::broker::Broker;
-use crate::support::miffy::{Miffy, between};
+use crate::support::miffy::{Miffy, Setup, between};
 use crate::support::until;
 
 const DOCUMENT: &str = include_str!("../../docs/metrics.md");
@@ -15,7 +15,11 @@ async fn busy() -> (Miffy, Broker, [Backend; 2]) {
     let broker = Broker::start();
     let reference = Backend::start(|_| async { json("1") }).await;
     let candidate = Backend::start(|_| async { json("2") }).await;
-    let miffy = between(&reference, &candidate, &broker);
+    // Each label needs something that has it.
+    let tables = "[compare]\nignore = [\"/never\"]\n";
+    let miffy = Setup::of(&reference, &candidate, &broker)
+        .tables(tables)
+        .start();
     for path in ["/x/1", "/x/2", "/other"] {
         miffy.get(path).await.bytes().await.unwrap();
     }
