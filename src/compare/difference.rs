@@ -1,11 +1,11 @@
 //! One difference: where, of what kind, and both values.
 
 use std::borrow::Cow;
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
-use serde::Serialize;
+use serde::ser::Error as _;
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 /// Bytes of all listed differences' paths and values together.
@@ -110,9 +110,17 @@ impl Difference {
 }
 
 /// A value as JSON: itself, or a part of its text, as a string with "…" where something is left out.
-#[derive(Debug, Clone, Serialize)]
-#[serde(transparent)]
-pub struct Shown(Box<RawValue>);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown(String);
+
+impl Serialize for Shown {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match serde_json::from_str::<&RawValue>(&self.0) {
+            Ok(json) => json.serialize(serializer),
+            Err(error) => Err(S::Error::custom(error)),
+        }
+    }
+}
 
 impl Shown {
     /// Bytes of a value's text that are shown; a longer one is shortened.
@@ -121,7 +129,7 @@ impl Shown {
     /// The value's JSON text.
     #[must_use]
     pub fn as_json(&self) -> &str {
-        self.0.get()
+        &self.0
     }
 
     /// A value by its JSON text, which is valid.
@@ -130,8 +138,10 @@ impl Shown {
             return Self::text(text);
         }
         // A record is one line. Within JSON, line breaks only stand between tokens.
-        let line = text.replace(['\n', '\r'], "");
-        RawValue::from_string(line).map_or_else(|_| Self::text(text), Self)
+        if text.contains(['\n', '\r']) {
+            return Self(text.replace(['\n', '\r'], ""));
+        }
+        Self(text.to_owned())
     }
 
     /// Two values by their JSON texts, which are valid and not the same. Of a long one, the part is
@@ -163,8 +173,7 @@ impl Shown {
     /// Text as a JSON string.
     pub(super) fn text(text: &str) -> Self {
         let shown = shorten(text, Self::MAX);
-        let json = serde_json::to_string(&shown).and_then(RawValue::from_string);
-        Self(json.unwrap_or_else(|_| RawValue::NULL.to_owned()))
+        Self(serde_json::to_string(&shown).expect("a text can be written as JSON"))
     }
 
     /// Up to 32 bytes from `offset` on, as a JSON string of their hexadecimal digits.
@@ -193,12 +202,6 @@ fn start_of_part(reference: &str, candidate: &str, offset: usize) -> usize {
         start -= 1;
     }
     start
-}
-
-impl PartialEq for Shown {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_json() == other.as_json()
-    }
 }
 
 /// A text of at most `max` bytes, or its start with "…" behind it.
@@ -235,7 +238,9 @@ pub struct Differences {
     list: Vec<Difference>,
     total: usize,
     /// How many at each location and of each kind, noise among them.
-    classes: BTreeMap<(String, Kind), usize>,
+    classes: HashMap<Kind, HashMap<String, usize>>,
+    /// How many classes there are.
+    known: usize,
     noise: usize,
     /// How many more may be listed, and how many bytes of them.
     room: usize,
@@ -262,8 +267,7 @@ impl Differences {
         difference: impl FnOnce() -> Difference,
     ) {
         let known = noise.filter(|noise| noise.locations.contains(&location));
-        let shown_location = location.clone();
-        self.classify(location, kind);
+        self.classify(&location, kind);
         if known.is_some_and(|noise| noise.suppress) {
             self.noise += 1;
             return;
@@ -273,7 +277,7 @@ impl Differences {
             return;
         }
         let difference = Difference {
-            location: shown_location,
+            location,
             noise: known.is_some(),
             ..difference()
         };
@@ -288,14 +292,13 @@ impl Differences {
         }
     }
 
-    fn classify(&mut self, location: String, kind: Kind) {
-        let is_full = self.classes.len() >= MAX_CLASSES;
-        match self.classes.entry((location, kind)) {
-            Entry::Occupied(mut number) => *number.get_mut() += 1,
-            Entry::Vacant(_) if is_full => {}
-            Entry::Vacant(number) => {
-                number.insert(1);
-            }
+    fn classify(&mut self, location: &str, kind: Kind) {
+        let classes = self.classes.entry(kind).or_default();
+        if let Some(number) = classes.get_mut(location) {
+            *number += 1;
+        } else if self.known < MAX_CLASSES {
+            self.known += 1;
+            classes.insert(location.to_owned(), 1);
         }
     }
 
@@ -317,9 +320,13 @@ impl Differences {
         self.noise
     }
 
-    /// How many at each location and of each kind, noise among them, for the first 1000 of such classes.
+    /// How many at each location and of each kind, noise among them, for the first 1000 of such classes; in no
+    /// order.
     pub fn classes(&self) -> impl Iterator<Item = (&str, Kind, usize)> {
         let classes = self.classes.iter();
-        classes.map(|((location, kind), number)| (location.as_str(), *kind, *number))
+        classes.flat_map(|(kind, classes)| {
+            let classes = classes.iter();
+            classes.map(|(location, number)| (location.as_str(), *kind, *number))
+        })
     }
 }

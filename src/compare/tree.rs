@@ -197,14 +197,19 @@ impl<'d> Walk<'_, '_, 'd> {
             let found = members.take(position, key);
             self.step(Step::Key(key), Some(value), found);
         }
+        let mut left = 0;
         for (key, value) in members.left() {
             self.step(Step::Key(key), None, Some(value));
+            left += 1;
         }
-        self.note_repeated(Of::Reference, reference);
-        self.note_repeated(Of::Candidate, candidate);
+        if left > 0 || !members.in_order {
+            self.note_repeated(Of::Reference, reference);
+            self.note_repeated(Of::Candidate, candidate);
+        }
     }
 
-    /// Notes a key that an object has twice, of which many readers only see the last.
+    /// Notes a key that an object has twice, of which many readers only see the last, and the other object
+    /// perhaps does not.
     fn note_repeated(&mut self, side: Of, object: Value<'d>) {
         let mut keys: Vec<_> = object.members().map(|(key, _)| key.unescaped()).collect();
         keys.sort_unstable();
@@ -263,36 +268,56 @@ impl<'d> Walk<'_, '_, 'd> {
                         (reference.map(shown), candidate.map(shown))
                     }
                 };
-                let (of_reference, of_candidate) = (
-                    pointer(path, Indices::Of(Of::Reference)),
-                    pointer(path, Indices::Of(Of::Candidate)),
-                );
-                match kind {
-                    Kind::Missing => Difference::new(of_reference, kind, values),
-                    Kind::Unexpected => Difference::new(of_candidate, kind, values),
-                    _ => Difference {
-                        candidate_path: (of_candidate != of_reference).then_some(of_candidate),
-                        ..Difference::new(of_reference, kind, values)
-                    },
+                let place = match kind {
+                    Kind::Unexpected => pointer(path, Indices::Of(Of::Candidate)),
+                    _ => pointer(path, Indices::Of(Of::Reference)),
+                };
+                let is_pair = reference.is_some() && candidate.is_some();
+                let candidate_path = (is_pair && is_shifted(path))
+                    .then(|| pointer(path, Indices::Of(Of::Candidate)))
+                    .filter(|there| *there != place);
+                Difference {
+                    candidate_path,
+                    ..Difference::new(place, kind, values)
                 }
             });
     }
 }
 
+/// Whether an item around stands elsewhere in the candidate's document.
+fn is_shifted(path: &[Step<'_>]) -> bool {
+    path.iter()
+        .any(|step| matches!(step, Step::Index(here, there) if here != there))
+}
+
+/// Members up to which a key is looked for among all of them.
+const FEW: usize = 16;
+
 /// An object's members, each to be found once by its key.
 struct Members<'d> {
-    all: Vec<(Value<'d>, Value<'d>)>,
-    taken: Vec<bool>,
-    /// Where each key stands, last place first; made when the other object's order was not this one's.
+    all: Vec<Member<'d>>,
+    /// Whether both objects have had the same keys in the same order so far.
+    in_order: bool,
+    /// Of many: where each key stands, last place first.
     places: Option<HashMap<Cow<'d, str>, Vec<usize>>>,
+}
+
+struct Member<'d> {
+    key: Value<'d>,
+    value: Value<'d>,
+    taken: bool,
 }
 
 impl<'d> Members<'d> {
     fn of(object: Value<'d>) -> Self {
-        let all: Vec<_> = object.members().collect();
+        let member = |(key, value)| Member {
+            key,
+            value,
+            taken: false,
+        };
         Self {
-            taken: vec![false; all.len()],
-            all,
+            all: object.members().map(member).collect(),
+            in_order: true,
             places: None,
         }
     }
@@ -300,31 +325,36 @@ impl<'d> Members<'d> {
     /// The first value of this key that was not taken yet. It is likely at `position`.
     fn take(&mut self, position: usize, key: Value<'d>) -> Option<Value<'d>> {
         let likely = self.all.get(position);
-        let is_there = likely.is_some_and(|(there, _)| there.is_same_string(key));
-        let place = if self.places.is_none() && is_there {
+        let is_there = likely.is_some_and(|likely| likely.key.is_same_string(key));
+        self.in_order &= is_there;
+        let place = if self.in_order {
             position
+        } else if self.all.len() <= FEW {
+            let is_it = |member: &Member<'_>| !member.taken && member.key.is_same_string(key);
+            self.all.iter().position(is_it)?
         } else {
-            let (all, taken) = (&self.all, &self.taken);
-            let places = self.places.get_or_insert_with(|| places(all, taken));
+            let places = self.places.get_or_insert_with(|| places(&self.all));
             places.get_mut(&key.unescaped())?.pop()?
         };
-        self.taken[place] = true;
-        Some(self.all[place].1)
+        let member = &mut self.all[place];
+        member.taken = true;
+        Some(member.value)
     }
 
     fn left(&self) -> impl Iterator<Item = (Value<'d>, Value<'d>)> {
-        let members = self.all.iter().zip(&self.taken);
-        members
-            .filter(|(_, taken)| !**taken)
-            .map(|(member, _)| *member)
+        let left = self.all.iter().filter(|member| !member.taken);
+        left.map(|member| (member.key, member.value))
     }
 }
 
-fn places<'d>(all: &[(Value<'d>, Value<'d>)], taken: &[bool]) -> HashMap<Cow<'d, str>, Vec<usize>> {
+fn places<'d>(all: &[Member<'d>]) -> HashMap<Cow<'d, str>, Vec<usize>> {
     let mut places: HashMap<_, Vec<_>> = HashMap::new();
-    for (place, (key, _)) in all.iter().enumerate().rev() {
-        if !taken[place] {
-            places.entry(key.unescaped()).or_default().push(place);
+    for (place, member) in all.iter().enumerate().rev() {
+        if !member.taken {
+            places
+                .entry(member.key.unescaped())
+                .or_default()
+                .push(place);
         }
     }
     places

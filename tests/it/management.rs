@@ -6,7 +6,7 @@ use miffy::outcome::Outcome;
 
 use crate::support::backend::{Backend, json};
 use crate::support::broker::Broker;
-use crate::support::miffy::{Miffy, Setup, between};
+use crate::support::miffy::{Miffy, Setup};
 use crate::support::until;
 
 const DOCUMENT: &str = include_str!("../../docs/metrics.md");
