@@ -490,6 +490,18 @@ proptest! {
     }
 
     #[test]
+    fn a_list_in_another_order_differs_in_its_order_alone(
+        (a, b) in prop::collection::vec(0..99_u8, 0..99)
+            .prop_flat_map(|list| (Just(list.clone()), Just(list).prop_shuffle()))
+    ) {
+        let document = |list: &[u8]| format!("{{\"list\":{list:?}}}");
+        let found = by_rules(&[], &document(&a), &document(&b)).differences;
+        let reordered = [("/list", Kind::Reordered, 1)];
+        let expected = reordered.get(usize::from(a == b)..).unwrap_or_default();
+        prop_assert_eq!(found.classes().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
     fn every_difference_is_of_a_class(a in plain_document(), b in plain_document()) {
         let found = by_rules(&[], &a.to_string(), &b.to_string()).differences;
         let counted: usize = found.classes().map(|(_, _, number)| number).sum();
@@ -565,4 +577,25 @@ fn noise_is_told_or_taken_out() {
         (1, 1, 1)
     );
     assert_eq!(taken_out.classes().count(), 2);
+}
+
+#[test]
+fn noise_within_the_items_of_a_list_in_no_order_stays_where_it_is_if_the_list_is_a_set() {
+    let list = |ids: &[u32], at: u32| {
+        let item = |id| format!("{{\"id\":{id},\"price\":{id}.5,\"at\":{}}}", at + id);
+        format!("[{}]", ids.iter().map(item).collect::<Vec<_>>().join(","))
+    };
+    let (a, b) = (list(&[1, 2, 3, 4], 100), list(&[3, 1, 4, 2], 200));
+    let set = Arrays {
+        key: None,
+        any_order: true,
+    };
+    let locations = |rules: &[(&str, Action)]| {
+        let found = by_rules(rules, &a, &b).differences;
+        let locations = found.classes().map(|(location, ..)| location.to_owned());
+        locations.collect::<Vec<_>>()
+    };
+    assert_eq!(locations(&[("", Action::Arrays(set))]), ["/*/at"]);
+    // No two items are alike, and those at the same place are compared.
+    assert_eq!(locations(&[]), ["/*/at", "/*/id", "/*/price"]);
 }
