@@ -201,6 +201,53 @@ async fn the_reference_is_asked_again_where_there_is_no_second_instance() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_rules_leave_of_records_they_leave_of_answers() {
+    const RULES: &str = "[compare]\nignore = [\"/at\"]\narrays = { \"/list\" = \"set\" }\n\
+        values = { \"/items/*/id\" = \"uuid\" }\n";
+    let (reference, candidate) = (noisy().await, noisy_candidate().await);
+    let setup = |broker: &Broker, rules: &str| {
+        let setup = Setup::of(&reference, &candidate, broker);
+        setup.tables(rules)
+    };
+    let session = |setup: Setup| async {
+        let miffy = setup.start();
+        send(&miffy, "/x/good", 5, 0).await;
+        send(&miffy, "/x/bad", 1, 5).await;
+        let outcomes = miffy.outcomes(6).await;
+        miffy.stop().await;
+        outcomes
+    };
+    let (before, after) = (Broker::start(), Broker::start());
+    let found = session(setup(&before, "")).await;
+    assert_eq!(found, outcomes([("different", 6)]));
+    let captured = before.published().await;
+    let captured: Vec<String> = captured.into_iter().map(|record| record.line).collect();
+    let said = process::Miffy::new(&["check", "--against", "captured.jsonl"])
+        .config(&setup(&before, RULES).toml())
+        .file("captured.jsonl", &captured.join("\n"))
+        .output()
+        .stdout;
+    for line in [
+        "x           /at          changed    6       0",
+        "x           /items/*/id  changed    6       0",
+        "x           /list        reordered  6       0",
+        "x           /price       changed    1       1",
+        "records that would remain: 1 of 6",
+        "  arrays /list = set: 6",
+        "  ignore /at: 6",
+        "  values /items/*/id = uuid: 12",
+    ] {
+        assert!(said.lines().any(|it| it == line), "{line}\n{said}");
+    }
+    let found = session(setup(&after, RULES)).await;
+    assert_eq!(found, outcomes([("different", 1), ("equal", 5)]));
+    let [bad] = &records(&after, "/x/bad").await[..] else {
+        panic!("one record");
+    };
+    assert_eq!(places(bad, false), names(["price"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_place_that_differs_now_and_then_is_noise_when_asked_again_too() {
     /// Which of two values it is nobody knows. Of all that can come, these differ at first: what the
     /// reference answers, the candidate, and the reference again.
