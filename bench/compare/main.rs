@@ -111,12 +111,18 @@ impl Variant {
 }
 
 /// The one call that is measured.
-fn compared(head: Head<'_>, a: &[u8], b: &[u8]) -> Comparison {
-    let rules = Rules::default();
+fn compared(by: &By, head: Head<'_>, a: &[u8], b: &[u8]) -> Comparison {
+    let By { rules, redaction } = by;
     let body = |bytes| Body::new(head.headers, bytes, rules.limits);
     let (a, b) = (body(a), body(b));
     let bodies = Bodies::Whole(&a, &b);
-    compare(head, head, bodies, &rules, None, &Redaction::nothing())
+    compare(head, head, bodies, rules, None, redaction)
+}
+
+/// What is there before the first request.
+struct By {
+    rules: Rules,
+    redaction: Redaction,
 }
 
 fn main() {
@@ -156,7 +162,11 @@ fn measure(
         status: StatusCode::OK,
         headers: &headers,
     };
-    let total = compared(head, a, b).differences.total();
+    let by = By {
+        rules: Rules::default(),
+        redaction: Redaction::nothing(),
+    };
+    let total = compared(&by, head, a, b).differences.total();
     assert_eq!(total == 0, variant.is_equal(), "{size} {variant:?}");
 
     let bytes = a.len() + b.len();
@@ -169,7 +179,7 @@ fn measure(
         });
     };
     run(Way::Compare, &mut || {
-        drop(black_box(compared(head, black_box(a), black_box(b))));
+        drop(black_box(compared(&by, head, black_box(a), black_box(b))));
     });
     run(Way::SerdeJson, &mut || {
         let read = |text: &[u8]| serde_json::from_slice::<Value>(black_box(text)).ok();

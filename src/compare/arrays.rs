@@ -181,7 +181,7 @@ fn likeness((_, reference): (usize, Value<'_>), (_, candidate): (usize, Value<'_
     }
 }
 
-impl<'d> Items<'d> {
+impl Items<'_> {
     /// Leaves out what both begin and end with.
     fn trim(&mut self) {
         let is_same =

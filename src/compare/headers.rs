@@ -68,7 +68,7 @@ pub(super) fn compare(
         let read = |headers| values(headers, &name, rules.codings);
         let (a, b) = (read(reference), read(candidate));
         if a != b {
-            differ(name, &a, &b, redaction, findings);
+            differ(&name, &a, &b, redaction, findings);
         }
     }
 }
@@ -102,7 +102,7 @@ fn values(headers: &HeaderMap, name: &HeaderName, with_charset: bool) -> Vec<Str
 }
 
 fn differ(
-    name: HeaderName,
+    name: &HeaderName,
     reference: &[String],
     candidate: &[String],
     redaction: &Redaction,
@@ -124,7 +124,7 @@ fn differ(
         return findings.hit(rule);
     }
     let shown = |values: &[String]| {
-        let shown = |value: &String| redaction.header_value(&name, value.as_bytes()).into_owned();
+        let shown = |value: &String| redaction.header_value(name, value.as_bytes()).into_owned();
         match values {
             [] => None,
             [value] => Some(Shown::text(&shown(value))),

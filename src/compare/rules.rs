@@ -119,14 +119,12 @@ pub struct Fold {
 impl Fold {
     /// A text without that in which it may differ.
     pub(super) fn apply(self, text: &str) -> String {
-        let text = match self.whitespace {
-            true => text.split_whitespace().collect::<Vec<_>>().join(" "),
-            false => text.to_owned(),
+        let text = if self.whitespace {
+            text.split_whitespace().collect::<Vec<_>>().join(" ")
+        } else {
+            text.to_owned()
         };
-        match self.case {
-            true => text.to_lowercase(),
-            false => text,
-        }
+        if self.case { text.to_lowercase() } else { text }
     }
 }
 
@@ -165,9 +163,8 @@ impl FromStr for Fold {
 
 impl fmt::Display for Arrays {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = match &self.key {
-            None => return f.write_str(if self.any_order { "set" } else { "order" }),
-            Some(key) => key,
+        let Some(key) = &self.key else {
+            return f.write_str(if self.any_order { "set" } else { "order" });
         };
         f.write_str(if self.any_order { "set:" } else { "key:" })?;
         match &key[..] {

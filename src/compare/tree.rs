@@ -116,9 +116,11 @@ impl<'d> Walk<'_, '_, 'd> {
             (Some(reference), Some(candidate)) if self.is_hidden() && self.findings.hide() => {
                 self.values(reference, candidate);
                 if self.findings.show() {
-                    let kind = match reference.kind() == candidate.kind() {
-                        true => Kind::Changed,
-                        false => Kind::TypeChanged,
+                    let is_same_type = reference.kind() == candidate.kind();
+                    let kind = if is_same_type {
+                        Kind::Changed
+                    } else {
+                        Kind::TypeChanged
                     };
                     self.add(kind, Some(reference), Some(candidate));
                 }
@@ -361,6 +363,7 @@ fn places<'d>(all: &[Member<'d>]) -> HashMap<Cow<'d, str>, Vec<usize>> {
 }
 
 /// How the indices of arrays are written.
+#[derive(Clone, Copy)]
 enum Indices {
     Of(Of),
     /// As `*`, whatever they are.
