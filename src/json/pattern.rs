@@ -116,7 +116,7 @@ pub(crate) fn segments(pointer: &str) -> Option<Vec<String>> {
 pub(crate) fn push_segment(pointer: &mut String, segment: Segment<'_>) {
     pointer.push('/');
     match segment {
-        Segment::Key(key) if key.contains(['~', '/']) => {
+        Segment::Key(key) if key.bytes().any(|byte| matches!(byte, b'~' | b'/')) => {
             pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
         }
         Segment::Key(key) => pointer.push_str(key),
