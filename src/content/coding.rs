@@ -68,7 +68,7 @@ impl Undecodable {
 
 impl Limits {
     /// Bytes that a body of this length may decode to.
-    fn allowed(self, encoded: usize) -> usize {
+    pub(super) fn allowed(self, encoded: usize) -> usize {
         let grown = encoded.saturating_mul(self.max_ratio);
         grown.max(ALWAYS).min(self.max_decoded)
     }

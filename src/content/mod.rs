@@ -100,6 +100,16 @@ impl<'a> Body<'a> {
         !self.bytes.is_empty() && coding::is_encoded(self.headers)
     }
 
+    /// How many bytes it may have without content codings.
+    #[must_use]
+    pub fn most(&self) -> usize {
+        if self.is_encoded() {
+            self.limits.allowed(self.bytes.len())
+        } else {
+            self.bytes.len()
+        }
+    }
+
     /// The bytes without content codings.
     pub fn decoded(&self) -> Result<&[u8], Undecodable> {
         self.decoding().map(Decoded::bytes)

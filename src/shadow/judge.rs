@@ -11,7 +11,7 @@ use super::watch::Watch;
 use crate::capture::{Answer, Captured, Content, RequestHead, Side};
 use crate::compare::{self, Bodies, Comparison, Hashed, Head, Noise, Rules, compare};
 use crate::config::NoiseMethod;
-use crate::content::Body;
+use crate::content::{self, Body};
 use crate::delivery::Outgoing;
 use crate::experiment::Experiment;
 use crate::outcome::Outcome;
@@ -58,11 +58,17 @@ pub(super) enum Publication {
 }
 
 impl Pair {
-    /// Bytes of all bodies, for a guess at the work.
-    pub(super) fn size(&self) -> u64 {
-        let of = |side: &Side| side.as_ref().map_or(0, |answer| answer.body.len);
-        let second = self.second.as_ref().map_or(0, |answer| answer.body.len);
-        self.request_body.len + of(&self.reference) + of(&self.candidate) + second
+    /// Bytes that all bodies may have without their codings, for a guess at the work.
+    pub(super) fn size(&self, limits: content::Limits) -> u64 {
+        let of = |headers, body: &Captured| match &body.content {
+            Content::Whole(bytes) => Body::new(headers, bytes, limits).most() as u64,
+            // It is not decoded.
+            Content::Over { .. } => body.len,
+        };
+        let sides = [self.reference.as_ref().ok(), self.candidate.as_ref().ok()];
+        let answers = sides.into_iter().chain([self.second.as_ref()]).flatten();
+        let answers = answers.map(|answer| of(&answer.headers, &answer.body));
+        of(&self.request.headers, &self.request_body) + answers.sum::<u64>()
     }
 
     /// What differs by the rules alone, if both answered.

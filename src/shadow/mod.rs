@@ -11,8 +11,8 @@
 //! - No more than `max_in_flight` exchanges have a permit at a time, and each gives it back: the candidate
 //!   has its timeout, and waiting for the reference has its own. Without one, an exchange only waits for
 //!   its client's upload, and holds what is captured of it.
-//! - All of it happens on threads of its own, and comparing large bodies on others, half as many as there are
-//!   cores.
+//! - All of it happens on threads of its own, and comparing bodies that are large, or may be once decoded, on
+//!   others, half as many as there are cores.
 //!
 //! # Layout
 //!
@@ -59,6 +59,7 @@ use crate::capture::{Exchange, Limits, Mirror, RequestBody, Side};
 use crate::client::{self, Client};
 use crate::compare::{Comparison, Differences};
 use crate::config;
+use crate::content;
 use crate::delivery::Delivery;
 use crate::experiment::{Experiment, Role};
 use crate::outcome::{Outcome, Skip};
@@ -70,7 +71,7 @@ use second::{Seconds, may_ask_again};
 use threads::half_as_many_as_cores;
 use watch::Watch;
 
-/// Bytes of bodies from which on a pair is compared on a thread for such work.
+/// Bytes of bodies, without their codings, from which on a pair is compared on a thread for such work.
 const LARGE: u64 = 64 * 1024;
 
 /// Is told how each matched request ended. It is called on the shadow's tasks, and for skipped requests
@@ -207,6 +208,7 @@ impl Shadow {
     /// Lets running exchanges finish until `deadline`, and gives up the rest. Later offers are skipped.
     pub async fn drain(&self, deadline: Instant) {
         self.0.tasks.close();
+        self.0.seconds.stop();
         if timeout_at(deadline.into(), self.0.tasks.wait())
             .await
             .is_err()
@@ -301,6 +303,7 @@ impl Inner {
         admission: Option<Admission>,
     ) -> Result<Judged, Skip> {
         let experiment = exchange.experiment.clone();
+        let limits = experiment.rules.limits;
         let (pair, _permits) = self.pair(exchange, admission).await?;
         for (side, duration) in [&pair.reference, &pair.candidate]
             .into_iter()
@@ -314,7 +317,7 @@ impl Inner {
         if may_ask_again(&experiment, &pair) {
             let experiment = experiment.clone();
             let compare = move |pair: &Pair| pair.compare(&experiment);
-            (pair, before) = self.work(pair, compare).await?;
+            (pair, before) = self.work(pair, limits, compare).await?;
         }
         let differs = |comparison: &Comparison| comparison.differences.classes().next().is_some();
         if before.as_ref().is_some_and(differs) {
@@ -323,16 +326,17 @@ impl Inner {
         let (judge, bounds) = (self.judge, self.bounds);
         let watch = self.seconds.watch(&experiment).cloned();
         let judge = move |pair: &Pair| judge(pair, before, &experiment, watch.as_deref(), bounds);
-        self.work(pair, judge).await
+        self.work(pair, limits, judge).await
     }
 
     /// Works on a pair; on a thread for such work, if it is large.
     async fn work<T: Send + 'static>(
         &self,
         pair: Pair,
+        limits: content::Limits,
         work: impl FnOnce(&Pair) -> T + Send + 'static,
     ) -> Result<(Pair, T), Skip> {
-        if pair.size() < LARGE {
+        if pair.size(limits) < LARGE {
             let done = work(&pair);
             return Ok((pair, done));
         }
@@ -429,8 +433,12 @@ impl Drop for Ticket {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::sync::Mutex;
+
     use bytes::Bytes;
-    use http::{HeaderMap, StatusCode};
+    use http::header::CONTENT_ENCODING;
+    use http::{HeaderMap, HeaderValue, StatusCode};
     use http_body_util::{BodyExt, Full};
     use tokio::sync::oneshot;
 
@@ -497,6 +505,23 @@ mod tests {
         assert_eq!(shadow.ledger().summary(), "skipped.internal=1");
     }
 
+    /// Lets one exchange with this answer of the reference go to its end.
+    async fn answered(
+        shadow: &Shadow,
+        experiment: &Arc<Experiment>,
+        headers: HeaderMap,
+        size: usize,
+    ) {
+        let (slot, reference) = reference_slot();
+        shadow.offer(exchange(experiment, reference));
+        let body = Full::new(Bytes::from(vec![0; size]));
+        let body = slot.answered(StatusCode::OK, headers, body, &limits());
+        body.collect().await.expect("it can't fail");
+        while shadow.in_flight() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
     #[tokio::test]
     async fn an_exchange_whose_comparison_panics_is_counted_and_the_next_goes_on() {
         let (mut shadow, experiment) = shadow();
@@ -505,16 +530,30 @@ mod tests {
         let large = usize::try_from(LARGE).expect("a size");
         // Compared on the task, and on a thread of its own.
         for size in [1, large] {
-            let (slot, reference) = reference_slot();
-            shadow.offer(exchange(&experiment, reference));
-            let body = Full::new(Bytes::from(vec![0; size]));
-            let body = slot.answered(StatusCode::OK, HeaderMap::new(), body, &limits());
-            body.collect().await.expect("it can't fail");
-            while shadow.in_flight() > 0 {
-                tokio::task::yield_now().await;
-            }
+            answered(&shadow, &experiment, HeaderMap::new(), size).await;
         }
         shadow.drain(Instant::now() + Duration::from_secs(30)).await;
         assert_eq!(shadow.ledger().summary(), "skipped.internal=2");
+    }
+
+    #[tokio::test]
+    async fn what_may_be_large_once_decoded_is_compared_on_a_thread_for_that() {
+        static BESIDE: Mutex<Vec<bool>> = Mutex::new(Vec::new());
+        thread_local!(static IS_TASKS: Cell<bool> = const { Cell::new(false) });
+        IS_TASKS.set(true);
+        let (mut shadow, experiment) = shadow();
+        let inner = Arc::get_mut(&mut shadow.0).expect("nobody else has it yet");
+        inner.judge = |_, _, _, _, _| {
+            BESIDE.lock().expect("no panic").push(!IS_TASKS.get());
+            Verdict {
+                outcome: Outcome::Equal,
+                comparison: Comparison::default(),
+                record: Publication::Nothing,
+            }
+        };
+        let gzip = HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static("gzip"))]);
+        answered(&shadow, &experiment, HeaderMap::new(), 1000).await;
+        answered(&shadow, &experiment, gzip, 1000).await;
+        assert_eq!(*BESIDE.lock().expect("no panic"), [false, true]);
     }
 }

@@ -4,7 +4,8 @@
 //! They are a help and no more. Without one, for whatever reason, a pair is compared as ever:
 //!
 //! - They are waited for while the pair is under way, and behind it about as long as the pair took and a
-//!   second, so that a secondary that hangs does not hold permits; the candidate's timeouts hold as well.
+//!   second, so that a secondary that hangs does not hold permits; the candidate's timeouts hold as well. Once
+//!   miffy stops they are not, so that no difference that was found is given up for them.
 //! - Who fails again and again is left alone for a while, as candidates are.
 //! - The reference is asked again by methods that are safe only (RFC 9110 §9.2.1), and in all experiments
 //!   together not above a rate.
@@ -15,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use metrics::Histogram;
-use tokio::time::timeout;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::breaker::{Breaker, Pass};
 use super::bucket::Bucket;
@@ -40,6 +42,7 @@ pub(super) struct Seconds {
     bucket: Mutex<Bucket>,
     /// By the experiment's index.
     watches: Vec<Arc<Watch>>,
+    stopping: CancellationToken,
 }
 
 /// Both sides of an exchange.
@@ -60,7 +63,13 @@ impl Seconds {
             duration: of_role(EXCHANGE, Role::Secondary.name()),
             bucket: Mutex::new(Bucket::new(rule.requery_rate)),
             watches: experiments.iter().map(watch).map(Arc::new).collect(),
+            stopping: CancellationToken::new(),
         }
+    }
+
+    /// From now on, second answers are not waited for.
+    pub(super) fn stop(&self) {
+        self.stopping.cancel();
     }
 
     /// What is known of an experiment's noise, if anything is to be.
@@ -96,13 +105,16 @@ impl Seconds {
             // There is nothing to tell noise in.
             return Ok((sides, None));
         }
-        let second = timeout(patience(&sides.0, &sides.1), asking).await;
-        let second = self.ended(watch, pass, second.ok());
+        let second = self.within(patience(&sides.0, &sides.1), asking).await;
+        let second = self.ended(watch, pass, second);
         Ok((sides, second))
     }
 
     /// Asks the reference again.
     pub(super) async fn ask_again(&self, experiment: &Experiment, pair: &Pair) -> Option<Answer> {
+        if self.stopping.is_cancelled() {
+            return None;
+        }
         let watch = &self.watches[experiment.index];
         let pass = watch.pass().ok()?;
         if !self.take() {
@@ -113,8 +125,19 @@ impl Seconds {
         let asking = self
             .side
             .exchange(&experiment.reference, &pair.request, body);
-        let second = timeout(patience(&pair.reference, &pair.candidate), asking).await;
-        self.ended(watch, pass, second.ok())
+        let patience = patience(&pair.reference, &pair.candidate);
+        let second = self.within(patience, asking).await;
+        self.ended(watch, pass, second)
+    }
+
+    /// A second answer, unless it takes too long.
+    async fn within(&self, patience: Duration, asking: impl Future<Output = Side>) -> Option<Side> {
+        tokio::select! {
+            biased;
+            side = asking => Some(side),
+            () = self.stopping.cancelled() => None,
+            () = sleep(patience) => None,
+        }
     }
 
     fn take(&self) -> bool {
@@ -127,8 +150,8 @@ impl Seconds {
     fn ended(&self, watch: &Watch, pass: Option<Pass>, second: Option<Side>) -> Option<Answer> {
         match (pass, &second) {
             (Some(pass), Some(side)) => pass.report_side(side),
-            (Some(pass), None) => pass.report(false),
-            (None, _) => {}
+            (Some(pass), None) if !self.stopping.is_cancelled() => pass.report(false),
+            (Some(_) | None, _) => {}
         }
         let Some(Ok(answer)) = second else {
             watch.unanswered(Unanswered::Failed);
