@@ -201,6 +201,7 @@ fn types(a: &Read<'_>, b: &Read<'_>, findings: &mut Findings<'_>) {
 pub(super) fn compare_hashes(
     (headers_a, a): (&HeaderMap, Hashed),
     (headers_b, b): (&HeaderMap, Hashed),
+    redaction: &Redaction,
     findings: &mut Findings<'_>,
 ) {
     findings.note(|| {
@@ -226,10 +227,40 @@ pub(super) fn compare_hashes(
     } else if a.len != b.len {
         (Kind::Length, (Shown::number(a.len), Shown::number(b.len)))
     } else if a.digest != b.digest {
-        let shown = |digest: u128| Shown::bytes(&digest.to_be_bytes(), 0);
+        let shown = |digest: u128| match redaction.digest_mask(digest) {
+            Some(mask) => Shown::text(&mask),
+            None => Shown::bytes(&digest.to_be_bytes(), 0),
+        };
         (Kind::Changed, (shown(a.digest), shown(b.digest)))
     } else {
         return;
     };
     findings.add_at(&Place::Body, kind, || (Some(values.0), Some(values.1)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Rules;
+    use super::*;
+    use crate::config::Redact;
+
+    #[test]
+    fn hashes_of_bodies_that_may_hold_something_hidden_are_masked() {
+        let (rules, headers) = (Rules::default(), HeaderMap::new());
+        let hashed = |digest| (&headers, Hashed { len: 9, digest });
+        let settings = Redact {
+            body: vec!["/a".parse().expect("a pattern")],
+            ..Redact::default()
+        };
+        let redaction = Redaction::with_key(settings, b"a key");
+        let mut findings = Findings::none(&rules, None);
+        compare_hashes(hashed(1), hashed(2), &redaction, &mut findings);
+        let [found] = findings.differences.list() else {
+            panic!("one difference");
+        };
+        let shown = [&found.reference, &found.candidate];
+        let shown = shown.map(|it| it.as_ref().map_or("", Shown::as_json));
+        assert!(shown.iter().all(|it| it.starts_with("\"[redacted ")));
+        assert_ne!(shown[0], shown[1]);
+    }
 }

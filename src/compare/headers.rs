@@ -84,10 +84,12 @@ fn chosen(headers: &Headers, reference: &HeaderMap, candidate: &HeaderMap) -> Ve
 }
 
 /// A header's values, without what is only their spelling.
-fn values(headers: &HeaderMap, name: &HeaderName, with_charset: bool) -> Vec<String> {
-    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).trim().to_owned();
+fn values(headers: &HeaderMap, name: &HeaderName, with_charset: bool) -> Vec<Vec<u8>> {
     if *name == CONTENT_ENCODING {
-        return codings(headers);
+        return codings(headers)
+            .into_iter()
+            .map(String::into_bytes)
+            .collect();
     }
     if *name == CONTENT_TYPE
         && let Some(mut media) = media_type(headers)
@@ -96,15 +98,16 @@ fn values(headers: &HeaderMap, name: &HeaderName, with_charset: bool) -> Vec<Str
             media.push_str(";charset=");
             media.push_str(&charset);
         }
-        return vec![media];
+        return vec![media.into_bytes()];
     }
-    headers.get_all(name).iter().map(text).collect()
+    let plain = |value: &HeaderValue| value.as_bytes().trim_ascii().to_owned();
+    headers.get_all(name).iter().map(plain).collect()
 }
 
 fn differ(
     name: &HeaderName,
-    reference: &[String],
-    candidate: &[String],
+    reference: &[Vec<u8>],
+    candidate: &[Vec<u8>],
     redaction: &Redaction,
     findings: &mut Findings<'_>,
 ) {
@@ -114,17 +117,25 @@ fn differ(
         _ => Kind::Changed,
     };
     let place = Place::Header(name.clone());
-    let pairs = || reference.iter().zip(candidate);
+    // What is no Unicode is no text, so no rule for texts is for it.
+    let are_alike = |covers: &dyn Fn(&str, &str) -> bool| {
+        let mut pairs = reference.iter().zip(candidate);
+        pairs.all(|(a, b)| match (str::from_utf8(a), str::from_utf8(b)) {
+            _ if a == b => true,
+            (Ok(a), Ok(b)) => covers(a, b),
+            _ => false,
+        })
+    };
     let taken_out = findings.rule_at(&place, |action| match action {
-        Action::Values(like) => pairs().all(|(a, b)| a == b || like.covers(a, b)),
-        Action::Text(fold) => pairs().all(|(a, b)| fold.apply(a) == fold.apply(b)),
+        Action::Values(like) => are_alike(&|a, b| like.covers(a, b)),
+        Action::Text(fold) => are_alike(&|a, b| fold.apply(a) == fold.apply(b)),
         _ => false,
     });
     if let Some(rule) = taken_out.filter(|_| reference.len() == candidate.len()) {
         return findings.hit(rule);
     }
-    let shown = |values: &[String]| {
-        let shown = |value: &String| redaction.header_value(name, value.as_bytes()).into_owned();
+    let shown = |values: &[Vec<u8>]| {
+        let shown = |value: &Vec<u8>| redaction.header_value(name, value).into_owned();
         match values {
             [] => None,
             [value] => Some(Shown::text(&shown(value))),
@@ -141,6 +152,38 @@ fn differ(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_that_are_no_text_are_compared_as_well() {
+        let headers = |value: &[u8]| {
+            let value = HeaderValue::from_bytes(value).expect("a value");
+            HeaderMap::from_iter([(header::ETAG, value)])
+        };
+        let rules = super::super::Rules {
+            headers: Headers {
+                all: false,
+                names: vec![header::ETAG],
+            },
+            ..Default::default()
+        };
+        let settings = crate::config::Redact {
+            headers: vec![crate::redact::Glob::new("etag")],
+            ..Default::default()
+        };
+        let redaction = Redaction::with_key(settings, b"a key");
+        let (a, b) = (headers(b"x\xfe"), headers(b"x\xff"));
+        let mut findings = Findings::none(&rules, None);
+        compare(&a, &a, &redaction, &mut findings);
+        assert_eq!(findings.differences.total(), 0);
+        compare(&a, &b, &redaction, &mut findings);
+        let [found] = findings.differences.list() else {
+            panic!("one difference");
+        };
+        assert_ne!(
+            found.reference, found.candidate,
+            "masks of others are others"
+        );
+    }
 
     #[test]
     fn no_name_is_volatile_twice() {

@@ -113,7 +113,7 @@ pub fn compare(
         Bodies::Whole(a, b) => bodies::compare(a, b, redaction, &mut findings),
         Bodies::Hashed(a, b) => {
             let (a, b) = ((reference.headers, a), (candidate.headers, b));
-            bodies::compare_hashes(a, b, &mut findings);
+            bodies::compare_hashes(a, b, redaction, &mut findings);
         }
     }
     findings.into_comparison()

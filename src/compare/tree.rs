@@ -33,7 +33,9 @@ pub(super) fn compare(
         places,
         prints: None,
         documents: (reference, candidate),
-        hidden: redaction.hides_bodies().then(|| redaction.tracker(media)),
+        hidden: redaction
+            .hides_bodies()
+            .then(|| [redaction.tracker(media), redaction.tracker(media)]),
         redaction,
         findings,
     };
@@ -50,8 +52,9 @@ pub(super) struct Walk<'w, 'r, 'd> {
     prints: Option<(Prints, Prints)>,
     documents: (&'d Document<'d>, &'d Document<'d>),
     redaction: &'w Redaction,
-    /// Follows the walk, if anything is to be hidden.
-    hidden: Option<Tracker<'w>>,
+    /// Follow the walk on either side, if anything is to be hidden: an item of an array may stand at a hidden
+    /// place on one side only.
+    hidden: Option<[Tracker<'w>; 2]>,
     pub(super) findings: &'w mut Findings<'r>,
 }
 
@@ -85,20 +88,22 @@ impl<'d> Walk<'_, '_, 'd> {
         }
         self.path.push(step);
         match step {
-            Step::Key(key) => self.enter(Segment::Key(&key.unescaped())),
-            Step::Index(index, _) => self.enter(Segment::Index(index)),
+            Step::Key(key) => {
+                let key = key.unescaped();
+                self.enter([Segment::Key(&key), Segment::Key(&key)]);
+            }
+            Step::Index(here, there) => self.enter([here, there].map(Segment::Index)),
         }
         self.here(reference, candidate);
         self.places.leave();
-        if let Some(hidden) = &mut self.hidden {
-            hidden.leave();
-        }
+        self.hidden.iter_mut().flatten().for_each(Tracker::leave);
         self.path.pop();
     }
 
-    fn enter(&mut self, segment: Segment<'_>) {
-        self.places.enter(segment);
-        if let Some(hidden) = &mut self.hidden {
+    /// Goes on by a segment of the reference's path, and of the candidate's. Rules go by the former.
+    fn enter(&mut self, segments: [Segment<'_>; 2]) {
+        self.places.enter(segments[0]);
+        for (hidden, segment) in self.hidden.iter_mut().flatten().zip(segments) {
             hidden.enter(segment);
         }
     }
@@ -132,10 +137,10 @@ impl<'d> Walk<'_, '_, 'd> {
         self.findings.ignored_by = before;
     }
 
-    /// Whether the values at this place are not to be shown.
+    /// Whether the values at this place are not to be shown, on either side.
     fn is_hidden(&self) -> bool {
-        let hidden = self.hidden.as_ref();
-        hidden.is_some_and(|hidden| hidden.here().next().is_some())
+        let mut sides = self.hidden.iter().flatten();
+        sides.any(|hidden| hidden.here().next().is_some())
     }
 
     fn values(&mut self, reference: Value<'d>, candidate: Value<'d>) {
@@ -253,14 +258,17 @@ impl<'d> Walk<'_, '_, 'd> {
         reference: Option<Value<'d>>,
         candidate: Option<Value<'d>>,
     ) {
+        let is_pair = reference.is_some() && candidate.is_some();
         let (path, redaction, hidden) = (&self.path, self.redaction, &mut self.hidden);
         self.findings
             .add(pointer(path, Indices::General), kind, || {
-                let mut text = |value: Value<'d>| match hidden {
-                    Some(hidden) => redaction.show(value, hidden),
+                let mut text = |side: Of, value: Value<'d>| match hidden {
+                    Some(hidden) => redaction.show(value, &mut hidden[side as usize]),
                     None => Cow::Borrowed(value.text()),
                 };
-                let values = match (reference.map(&mut text), candidate.map(&mut text)) {
+                let reference = reference.map(|value| text(Of::Reference, value));
+                let candidate = candidate.map(|value| text(Of::Candidate, value));
+                let values = match (reference, candidate) {
                     (Some(reference), Some(candidate)) => {
                         let (reference, candidate) = Shown::pair(&reference, &candidate);
                         (Some(reference), Some(candidate))
@@ -274,7 +282,6 @@ impl<'d> Walk<'_, '_, 'd> {
                     Kind::Unexpected => pointer(path, Indices::Of(Of::Candidate)),
                     _ => pointer(path, Indices::Of(Of::Reference)),
                 };
-                let is_pair = reference.is_some() && candidate.is_some();
                 let candidate_path = (is_pair && is_shifted(path))
                     .then(|| pointer(path, Indices::Of(Of::Candidate)))
                     .filter(|there| *there != place);
@@ -391,4 +398,51 @@ fn pointer(path: &[Step<'_>], indices: Indices) -> String {
         }
     }
     difference::shorten(&pointer, MAX_PATH).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::CONTENT_TYPE;
+    use http::{HeaderMap, HeaderValue, StatusCode};
+
+    use super::super::{Bodies, Head, Rules, compare};
+    use crate::config::Redact;
+    use crate::content::Body;
+    use crate::redact::Redaction;
+
+    /// What is said of the differences of two JSON texts, with a place hidden.
+    fn told(hidden: &str, a: &str, b: &str) -> String {
+        let settings = Redact {
+            body: vec![hidden.parse().expect("a pattern")],
+            ..Redact::default()
+        };
+        let redaction = Redaction::with_key(settings, b"a key");
+        let rules = Rules::default();
+        let json = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let headers = HeaderMap::from_iter([json]);
+        let body = |text: &'static str| Body::new(&headers, text.as_bytes(), rules.limits);
+        let (a, b) = (body(a.to_owned().leak()), body(b.to_owned().leak()));
+        let head = Head {
+            status: StatusCode::OK,
+            headers: &headers,
+        };
+        let bodies = Bodies::Whole(&a, &b);
+        let found = compare(head, head, bodies, &rules, None, &redaction);
+        assert!(found.differences.total() > 0);
+        serde_json::to_string(found.differences.list()).expect("JSON")
+    }
+
+    #[test]
+    fn an_item_is_hidden_by_where_either_side_has_it() {
+        let (a, b) = (
+            r#"[{"id":0},{"id":1,"n":"shown"},{"id":2}]"#,
+            r#"[{"id":1,"n":"secret"},{"id":2}]"#,
+        );
+        for (a, b) in [(a, b), (b, a)] {
+            for hidden in ["/0", "/0/n"] {
+                let told = told(hidden, a, b);
+                assert!(!told.contains("secret"), "{hidden}: {told}");
+            }
+        }
+    }
 }

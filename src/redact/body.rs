@@ -40,7 +40,12 @@ impl Redaction {
         let Ok(decoded) = body.decoded() else {
             return self.hidden(body.bytes(), masks);
         };
-        let says_json = body.media() == Media::Json;
+        let media = body.media();
+        if matches!(media, Media::JsonLines | Media::Events) && self.is_in_items(media, body.json())
+        {
+            return self.hidden(decoded, masks);
+        }
+        let says_json = media == Media::Json;
         let document = read(body);
         let redacted = document.as_ref().and_then(|it| self.json(it, masks));
         if let Some(redacted) = redacted {
@@ -53,15 +58,15 @@ impl Redaction {
             return Sight { form, places };
         }
         let is_unread = document.is_none() && looks_like_json(decoded);
-        let is_hidden = match body.media() {
+        let is_hidden = match media {
             Media::Json => document.is_none(),
-            media @ (Media::JsonLines | Media::Events) => self.is_in_items(media, body.json()),
+            Media::JsonLines | Media::Events => false,
             Media::Form | Media::Text | Media::Bytes => is_unread || is_multipart(headers),
         };
         if is_hidden || self.hides_all() {
             return self.hidden(decoded, masks);
         }
-        let form = (body.media() == Media::Form).then(|| self.form(decoded, masks));
+        let form = (media == Media::Form).then(|| self.form(decoded, masks));
         form.flatten().unwrap_or_else(|| as_it_is(body))
     }
 
@@ -91,6 +96,13 @@ impl Redaction {
     pub(crate) fn body_mask(&self, body: &Body<'_>) -> String {
         let bytes = body.decoded().unwrap_or(body.bytes());
         self.masked(Masks::Told, b'b', bytes)
+    }
+
+    /// What stands for all of a response's body that was not kept, if bodies may hold something hidden: the
+    /// same as [`Self::start_of_body`] shows. Its hash would let guesses be tried.
+    pub(crate) fn digest_mask(&self, digest: u128) -> Option<String> {
+        let mask = || self.masked(Masks::Told, b'b', &digest.to_le_bytes());
+        self.hides_bodies().then(mask)
     }
 
     fn hidden(&self, bytes: &[u8], masks: Masks) -> Sight<'static> {
@@ -142,7 +154,11 @@ impl Redaction {
             segments.for_each(|key| tracker.enter(Segment::Key(key)));
             tracker.outermost().is_some()
         };
-        let mut parts = name.split(['[', ']', '.']).filter(|part| !part.is_empty());
+        // An item that a form gives no index is one.
+        let indexed = name.replace("[]", "[0]");
+        let mut parts = indexed
+            .split(['[', ']', '.'])
+            .filter(|part| !part.is_empty());
         leads_to(&mut std::iter::once(&*name)) || leads_to(&mut parts)
     }
 }

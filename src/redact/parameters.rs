@@ -66,15 +66,24 @@ fn decode(part: &[u8]) -> impl Iterator<Item = Decoded> {
     let mut at = 0;
     std::iter::from_fn(move || {
         let byte = *part.get(at)?;
-        let escaped = part.get(at + 1..at + 3).and_then(|digits| match byte {
-            b'%' => hexadecimal(digits),
-            _ => None,
-        });
+        let mut digits = at + 1;
+        // A "%" that is encoded itself, as in a URL within a URL within a URL.
+        while byte == b'%'
+            && escaped_at(part, digits) == Some(b'%')
+            && escaped_at(part, digits + 2).is_some()
+        {
+            digits += 2;
+        }
+        let escaped = escaped_at(part, digits).filter(|_| byte == b'%');
         let byte = match byte {
             b'+' => b' ',
             byte => byte,
         };
-        at += if escaped.is_some() { 3 } else { 1 };
+        at = if escaped.is_some() {
+            digits + 2
+        } else {
+            at + 1
+        };
         Some(Decoded {
             byte: escaped.unwrap_or(byte),
             end: at,
@@ -83,10 +92,10 @@ fn decode(part: &[u8]) -> impl Iterator<Item = Decoded> {
     })
 }
 
-fn hexadecimal(digits: &[u8]) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let [high, low] = digits else { return None };
-    u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
+/// The byte that two hexadecimal digits stand for.
+fn escaped_at(part: &[u8], digits: usize) -> Option<u8> {
+    let digit = |at: usize| char::from(*part.get(at)?).to_digit(16);
+    u8::try_from(digit(digits)? * 16 + digit(digits + 1)?).ok()
 }
 
 #[cfg(test)]
@@ -126,6 +135,9 @@ mod tests {
             ("a=1?token=2", vec!["2"]),
             ("token%3D2", vec!["2"]),
             ("back=https%3A%2F%2Fx%2F%3Fa%3D1%26token%3D2&b=3", vec!["2"]),
+            ("next=%2Fa%3Fnext%3D%252Fb%253Ftoken%253D2", vec!["2"]),
+            ("%252574oken=%25", vec!["%25"]),
+            ("a=%25&token=%25zz", vec!["%25zz"]),
             ("&&=%&%z=&%7&token=%", vec!["%"]),
         ] {
             assert_eq!(values(text), expected, "{text}");

@@ -65,6 +65,22 @@ fn a_targets_hidden_parameters_are_masked_and_nothing_else() {
 }
 
 #[test]
+fn urls_in_any_header_are_looked_into() {
+    let redaction = redaction(&[], &["token"], &[]);
+    for (name, value, shown) in [
+        ("location", "/b?token=1&a=2", "/b?token=[redacted]&a=2"),
+        ("x-original-url", "/b?token=1", "/b?token=[redacted]"),
+        ("link", "</b?token=1>; rel=next", "</b?token=[redacted]"),
+        ("refresh", "0; url=/b#token=1", "0; url=/b#token=[redacted]"),
+        ("etag", "token=1", "token=1"),
+    ] {
+        let name = HeaderName::from_static(name);
+        let header = redaction.header(&name, value.as_bytes(), Masks::Alike);
+        assert_eq!(header.text, shown);
+    }
+}
+
+#[test]
 fn hidden_values_are_cut_out_of_a_document() {
     for (pattern, text, expected, places) in [
         (
@@ -324,7 +340,6 @@ mod bodies {
             ("text/plain; charset=utf-16be", "", &utf_16, "bytes"),
             ("", "gzip", &gzip(JSON), "bytes"),
             ("multipart/form-data", "", JSON.as_bytes(), "bytes"),
-            ("application/x-ndjson", "", JSON.as_bytes(), "bytes"),
             (
                 "application/x-www-form-urlencoded",
                 "",
@@ -397,6 +412,13 @@ mod bodies {
             let found = sight(&["/b"], (content_type, ""), bytes);
             assert_eq!(found.0, "bytes", "{content_type}");
         }
+        // A single line is a document as well.
+        let found = sight(
+            &["/*/a", "/b"],
+            ("application/x-ndjson", ""),
+            b"{\"a\":1,\"b\":2}",
+        );
+        assert_eq!(found.0, "mask");
     }
 
     #[test]
@@ -425,6 +447,8 @@ mod bodies {
             let found = sight(&[pattern], of_type, form.as_bytes());
             assert_eq!((found.0.as_str(), found.1.as_str()), ("bytes", expected));
         }
+        let items = sight(&["/items/*/token"], of_type, b"items[][token]=1");
+        assert_eq!(items.1, "items[][token]=[redacted]");
         let places = sight(&["/user"], of_type, form.as_bytes()).2;
         assert_eq!(places, ["/user[password]", "/user.password", "/user"]);
     }
@@ -465,6 +489,8 @@ mod bodies {
             }
         };
         assert_eq!(start(&[], 1), "start");
+        let mask = redaction(&[], &[], &["/a"]).digest_mask(1);
+        assert_eq!(mask, Some(start(&["/a"], 1)));
         assert_eq!(start(&["/a"], 1), start(&["/a"], 1));
         assert_ne!(start(&["/a"], 1), start(&["/a"], 2));
     }
