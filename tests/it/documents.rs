@@ -22,7 +22,7 @@ fn every_guarantee_is_proved_by_tests_that_are_there() {
             None => Path::new("tests/it").join(place).with_extension("rs"),
         };
         let code = std::fs::read_to_string(root.join(&file)).unwrap();
-        let function = format!("fn {test}() {{");
+        let function = format!("fn {test}(");
         let (before, _) = code
             .split_once(&function)
             .unwrap_or_else(|| panic!("{} has no {test}", file.display()));
