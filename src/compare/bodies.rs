@@ -22,10 +22,13 @@ pub(super) fn compare(
     findings.ignored_by = findings.rule_at(&Place::Body, |action| *action == Action::Ignore);
     let (a, b) = (Read::of(reference), Read::of(candidate));
     let same_media = reference.media() == candidate.media();
+    let is_unread = |body: &Body<'_>| redaction.hides_unread(body);
     note("reference", why_not(reference, &a), findings);
     note("candidate", why_not(candidate, &b), findings);
     match (&a, &b) {
-        (Read::Json(a), Read::Json(b)) if same_media => {
+        (Read::Json(a), Read::Json(b))
+            if same_media && !is_unread(reference) && !is_unread(candidate) =>
+        {
             tree::compare(a, b, reference.media(), redaction, findings);
         }
         (Read::Nothing, Read::Nothing) => {}

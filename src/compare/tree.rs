@@ -410,16 +410,15 @@ mod tests {
     use crate::content::Body;
     use crate::redact::Redaction;
 
-    /// What is said of the differences of two JSON texts, with a place hidden.
-    fn told(hidden: &str, a: &str, b: &str) -> String {
+    /// What is said of the differences of two texts, with a place hidden.
+    fn told(kind: &'static str, hidden: &str, a: &str, b: &str) -> String {
         let settings = Redact {
             body: vec![hidden.parse().expect("a pattern")],
             ..Redact::default()
         };
         let redaction = Redaction::with_key(settings, b"a key");
         let rules = Rules::default();
-        let json = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let headers = HeaderMap::from_iter([json]);
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
         let body = |text: &'static str| Body::new(&headers, text.as_bytes(), rules.limits);
         let (a, b) = (body(a.to_owned().leak()), body(b.to_owned().leak()));
         let head = Head {
@@ -440,9 +439,16 @@ mod tests {
         );
         for (a, b) in [(a, b), (b, a)] {
             for hidden in ["/0", "/0/n"] {
-                let told = told(hidden, a, b);
+                let told = told("application/json", hidden, a, b);
                 assert!(!told.contains("secret"), "{hidden}: {told}");
             }
         }
+    }
+
+    #[test]
+    fn events_that_are_nearly_json_are_hidden() {
+        let of = |secret| format!("data: {{\"n\":\"{secret}\"\n\n");
+        let told = told("text/event-stream", "/n", &of("secret1"), &of("secret2"));
+        assert!(!told.contains("secret"), "{told}");
     }
 }

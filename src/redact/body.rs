@@ -9,8 +9,8 @@ use http::HeaderMap;
 
 use super::{MAX_PLACES, Masks, Redaction, document, parameters};
 use crate::content::{Body, Media, media_type};
-use crate::json::Document;
 use crate::json::pattern::{Segment, Tracker};
+use crate::json::{Document, Kind, Value};
 
 /// What may be shown of a body.
 #[derive(Debug)]
@@ -121,7 +121,19 @@ impl Redaction {
     /// made. They are documents of their own as well as its items, and patterns may mean either.
     fn is_in_items(&self, media: Media, array: Option<&str>) -> bool {
         let array = array.and_then(|text| Document::parse(text.as_bytes()));
-        array.is_none_or(|it| !document::find(it.root(), &mut self.tracker(media)).is_empty())
+        array.is_none_or(|it| {
+            let found = document::find(it.root(), &mut self.tracker(media));
+            !found.is_empty() || media == Media::Events && is_unread(it.root())
+        })
+    }
+
+    /// Whether a body that is compared as a document is to be hidden as a whole for all that: nobody looked
+    /// into all of it.
+    pub(crate) fn hides_unread(&self, body: &Body<'_>) -> bool {
+        let events = body.json().filter(|_| body.media() == Media::Events);
+        let events = events.filter(|_| self.hides_bodies());
+        let events = events.and_then(|text| Document::parse(text.as_bytes()));
+        events.is_some_and(|it| is_unread(it.root()))
     }
 
     /// A form with masks for its hidden fields' values; `None` if there are none.
@@ -189,6 +201,20 @@ fn read<'d>(body: &'d Body<'_>) -> Option<Document<'d>> {
 /// Parts with headers of their own (RFC 2046 §5.1), fields of forms among them.
 fn is_multipart(headers: &HeaderMap) -> bool {
     media_type(headers).is_some_and(|it| it.starts_with("multipart/"))
+}
+
+/// Whether one of these events has data that looks like JSON and was not read as such. Without quotes there
+/// are no keys in it, as in `[DONE]`.
+fn is_unread(events: Value<'_>) -> bool {
+    let is_unread = |(key, value): (Value<'_>, Value<'_>)| {
+        let data = value.unescaped();
+        key.unescaped() == "data" && looks_like_json(data.as_bytes()) && data.contains('"')
+    };
+    let mut events = events.items().filter(|it| it.kind() == Kind::Object);
+    events.any(|event| {
+        let mut strings = event.members().filter(|it| it.1.kind() == Kind::String);
+        strings.any(is_unread)
+    })
 }
 
 /// Whether a text begins as JSON does, or as JSON that is kept from being a script.

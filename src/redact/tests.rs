@@ -412,6 +412,9 @@ mod bodies {
             let found = sight(&["/b"], (content_type, ""), bytes);
             assert_eq!(found.0, "bytes", "{content_type}");
         }
+        // What is nearly JSON may hold it.
+        let broken = b"data: {\"b\":1\n\ndata: [DONE]\n\n";
+        assert_eq!(sight(&["/b"], ("text/event-stream", ""), broken).0, "mask");
         // A single line is a document as well.
         let found = sight(
             &["/*/a", "/b"],

@@ -7,9 +7,9 @@
 use tracing::error;
 use uuid::Uuid;
 
-use super::watch::Watch;
+use super::watch::{Unanswered, Watch};
 use crate::capture::{Answer, Captured, Content, RequestHead, Side};
-use crate::compare::{self, Bodies, Comparison, Hashed, Head, Noise, Rules, compare};
+use crate::compare::{self, Bodies, Comparison, Differences, Hashed, Head, Noise, Rules, compare};
 use crate::config::NoiseMethod;
 use crate::content::{self, Body};
 use crate::delivery::Outgoing;
@@ -126,18 +126,13 @@ impl Pair {
         comparison: Comparison,
     ) -> Comparison {
         if let Some(second) = &self.second {
-            let noise = compared(reference, second, experiment, None).differences;
-            match watch.method {
-                // The reference was asked again because its first answer differs from the candidate's. So that
-                // this choice weighs on both counts alike, both are of the second answer.
-                NoiseMethod::Requery => {
-                    let raw = compared(second, candidate, experiment, None).differences;
-                    watch.learn(&raw, &noise);
-                }
-                NoiseMethod::Secondary(_) | NoiseMethod::Off => {
-                    watch.learn(&comparison.differences, &noise);
-                }
-            }
+            let differences = &comparison.differences;
+            learn(
+                watch,
+                [reference, candidate, second],
+                experiment,
+                differences,
+            );
         }
         let places = watch.noisy(&comparison.differences);
         if places.is_empty() {
@@ -183,6 +178,30 @@ impl Pair {
                 Publication::Unwritable
             }
         }
+    }
+}
+
+/// Learns from the differences of a pair and a second answer.
+fn learn(
+    watch: &Watch,
+    [reference, candidate, second]: [&Answer; 3],
+    experiment: &Experiment,
+    differences: &Differences,
+) {
+    let is_whole = |answer: &Answer| matches!(answer.body.content, Content::Whole(_));
+    if [reference, candidate].map(is_whole) != [is_whole(second); 2] {
+        // A body that was not kept differs as a whole, which tells nothing of places in one that was.
+        return watch.unanswered(Unanswered::Failed);
+    }
+    let noise = compared(reference, second, experiment, None).differences;
+    match watch.method {
+        // The reference was asked again because its first answer differs from the candidate's. So that this
+        // choice weighs on both counts alike, both are of the second answer.
+        NoiseMethod::Requery => {
+            let raw = compared(second, candidate, experiment, None).differences;
+            watch.learn(&raw, &noise);
+        }
+        NoiseMethod::Secondary(_) | NoiseMethod::Off => watch.learn(differences, &noise),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use miffy::app::Plugs;
 use miffy::config::{Environment, NoiseMethod, Settings, Source, load};
 use miffy::shadow::{Observer, Report};
@@ -446,6 +446,27 @@ async fn a_status_is_noise_like_anything_else_as_long_as_the_candidate_fails_no_
     // The second and the sixth came before anything was known.
     let expected = outcomes([("different", 2), ("equal", 18)]);
     assert_eq!(miffy.outcomes(20).await, expected);
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_answer_that_was_not_kept_tells_nothing_of_those_that_were() {
+    async fn saying(text: &'static str, times: usize) -> Backend {
+        Backend::start(move |_| async move { text.repeat(times).into_response() }).await
+    }
+    let broker = Broker::start();
+    let (reference, candidate) = (saying("a", 9).await, saying("b", 9).await);
+    let secondary = saying("a", 2000).await;
+    let setup = Setup::of(&reference, &candidate, &broker)
+        .more(&format!("secondary = \"{secondary}\""))
+        .tables(
+            "[capture]\nmax_body = \"1KiB\"\n[compare.noise]\nsuppress = true\nmin_exchanges = 5\n",
+        );
+    let miffy = setup.start();
+    send(&miffy, "/x/1", 8, 0).await;
+    assert_eq!(miffy.outcomes(8).await, outcomes([("different", 8)]));
+    let failed = of_experiment(&miffy, "miffy_noise_unanswered_total", ",reason=\"failed\"");
+    assert_eq!(failed.await, 8);
     miffy.stop().await;
 }
 
