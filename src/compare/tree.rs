@@ -121,8 +121,7 @@ impl<'d> Walk<'_, '_, 'd> {
             (Some(reference), Some(candidate)) if self.is_hidden() && self.findings.hide() => {
                 self.values(reference, candidate);
                 if self.findings.show() {
-                    let is_same_type = reference.kind() == candidate.kind();
-                    let kind = if is_same_type {
+                    let kind = if reference.kind() == candidate.kind() {
                         Kind::Changed
                     } else {
                         Kind::TypeChanged

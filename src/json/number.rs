@@ -133,9 +133,12 @@ impl FromStr for Tolerance {
         let is_number =
             is_json(number.as_bytes()) && number.starts_with(|c: char| c.is_ascii_digit());
         let is_usable = is_number && Decimal::parse(number).is_some_and(|it| it.scaled().is_some());
-        is_usable.then_some(tolerance).ok_or_else(|| {
-            format!("\"{text}\" is not a difference between numbers, such as 0.01 or \"0.5%\"")
-        })
+        if !is_usable {
+            return Err(format!(
+                "\"{text}\" is not a difference between numbers, such as 0.01 or \"0.5%\""
+            ));
+        }
+        Ok(tolerance)
     }
 }
 
