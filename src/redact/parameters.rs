@@ -6,6 +6,10 @@
 
 use std::ops::Range;
 
+/// Bytes of a name up to which an encoded `=` in it may be its end. Each has to be looked at, so that names
+/// without end would take quadratic time.
+const MAX_NAME: usize = 256;
+
 /// A value that is to be hidden.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Found {
@@ -53,6 +57,8 @@ fn find_in_part(part: &[u8], is_hidden: impl Fn(&[u8]) -> bool) -> Option<(Vec<u
                 in_value = false;
             }
             _ if in_value => {}
+            // In doubt, what stands behind such a name is hidden.
+            b'=' if !bare && name.len() > MAX_NAME => return Some((name, end)),
             b'=' if is_hidden(&name) => return Some((name, end)),
             b'=' if bare => in_value = true,
             // An encoded "=" belongs to the name, if it is read only once.
@@ -126,6 +132,18 @@ mod tests {
         ] {
             assert_eq!(values(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_name_without_end_is_looked_at_in_linear_time() {
+        let text = "%3D".repeat(100_000);
+        let looked_at = std::cell::Cell::new(0);
+        let found = find(text.as_bytes(), |name| {
+            looked_at.set(looked_at.get() + name.len());
+            false
+        });
+        assert!(looked_at.get() < text.len());
+        assert_eq!(found.len(), 1, "hidden, in doubt");
     }
 
     #[test]

@@ -371,21 +371,19 @@ impl Inner {
             Publication::Record(record) => self.delivery.publish(record),
             Publication::Unwritable => self.delivery.counts().unwritable(),
         }
+        let Some(observer) = &self.observer else {
+            return;
+        };
         let pair = pair.as_ref();
-        self.tell(&Report {
+        let report = Report {
             experiment,
             method,
             target: &experiment.redaction.target(target),
             outcome,
             pair: pair.map(|(pair, found)| (&pair.reference, &pair.candidate, found)),
-        });
-    }
-
-    /// Tells the observer. If it panics, which the panic hook tells of, that is its own affair.
-    fn tell(&self, report: &Report<'_>) {
-        if let Some(observer) = &self.observer {
-            let _panicked = catch_unwind(AssertUnwindSafe(|| observer.ended(report)));
-        }
+        };
+        // If it panics, which the panic hook tells of, that is its own affair.
+        let _panicked = catch_unwind(AssertUnwindSafe(|| observer.ended(&report)));
     }
 }
 
