@@ -381,7 +381,12 @@ fn pointer(path: &[Step<'_>], indices: Indices) -> String {
     let mut pointer = String::new();
     for step in path {
         match step {
-            Step::Key(key) => push_segment(&mut pointer, Segment::Key(&key.unescaped())),
+            Step::Key(key) => {
+                // A key may be nearly all of a document, and have many values.
+                let key = key.unescaped();
+                let end = key.floor_char_boundary(MAX_PATH + 1);
+                push_segment(&mut pointer, Segment::Key(&key[..end]));
+            }
             Step::Index(reference, candidate) => match indices {
                 Indices::Of(Of::Reference) => {
                     push_segment(&mut pointer, Segment::Index(*reference));

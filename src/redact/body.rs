@@ -122,7 +122,7 @@ impl Redaction {
     fn is_in_items(&self, media: Media, array: Option<&str>) -> bool {
         let array = array.and_then(|text| Document::parse(text.as_bytes()));
         array.is_none_or(|it| {
-            let found = document::find(it.root(), &mut self.tracker(media));
+            let found = document::find(it.root(), &mut self.tracker(media)).values;
             !found.is_empty() || media == Media::Events && is_unread(it.root())
         })
     }

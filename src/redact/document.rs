@@ -1,23 +1,28 @@
 //! Which values of a JSON document are hidden, and the bytes that a value is known by.
 
+use super::MAX_PLACES;
 use crate::json::pattern::{Segment, Tracker, push_segment};
 use crate::json::{Kind, Value, number};
 
-/// A value that is to be hidden.
-#[derive(Debug)]
+/// Bytes of a place's JSON Pointer that are kept, at least as many as anybody shows.
+const MAX_PLACE: usize = 512;
+
+/// Values that are to be hidden.
+#[derive(Debug, Default)]
 pub(super) struct Hidden<'d> {
-    pub(super) value: Value<'d>,
-    /// Its JSON Pointer, below where the search began.
-    pub(super) pointer: String,
+    pub(super) values: Vec<Value<'d>>,
+    /// The JSON Pointers of the first ones, below where the search began; long ones broken off. There may be
+    /// as many values as the document has bytes, and one key may be nearly all of them.
+    pub(super) places: Vec<String>,
 }
 
 /// The values within `value`, itself included, that the patterns lead to, in their order. None of them is
 /// within another. `tracker` stands at the value's place, and does so again afterwards.
-pub(super) fn find<'d>(value: Value<'d>, tracker: &mut Tracker<'_>) -> Vec<Hidden<'d>> {
+pub(super) fn find<'d>(value: Value<'d>, tracker: &mut Tracker<'_>) -> Hidden<'d> {
     let mut search = Search {
         tracker,
         pointer: String::new(),
-        found: Vec::new(),
+        found: Hidden::default(),
     };
     search.look(value);
     search.found
@@ -26,14 +31,17 @@ pub(super) fn find<'d>(value: Value<'d>, tracker: &mut Tracker<'_>) -> Vec<Hidde
 struct Search<'s, 'p, 'd> {
     tracker: &'s mut Tracker<'p>,
     pointer: String,
-    found: Vec<Hidden<'d>>,
+    found: Hidden<'d>,
 }
 
 impl<'d> Search<'_, '_, 'd> {
     fn look(&mut self, value: Value<'d>) {
         if self.tracker.here().next().is_some() {
-            let pointer = self.pointer.clone();
-            self.found.push(Hidden { value, pointer });
+            self.found.values.push(value);
+            if self.found.places.len() < MAX_PLACES {
+                let end = self.pointer.floor_char_boundary(MAX_PLACE);
+                self.found.places.push(self.pointer[..end].to_owned());
+            }
             return;
         }
         if !self.tracker.is_near() {

@@ -34,7 +34,6 @@ use crate::config::Redact;
 use crate::content::Media;
 use crate::json::pattern::{Pattern, Tracker};
 use crate::json::{Document, Value};
-use document::Hidden;
 
 /// The mask of what nobody compares.
 const MASK: &str = "[redacted]";
@@ -209,7 +208,7 @@ impl Redaction {
         if tracker.outermost().is_some() {
             return Cow::Owned(self.quoted(value, Masks::Told));
         }
-        let hidden = document::find(value, tracker);
+        let hidden = document::find(value, tracker).values;
         if hidden.is_empty() {
             return Cow::Borrowed(value.text());
         }
@@ -223,19 +222,18 @@ impl Redaction {
             return None;
         }
         let hidden = document::find(document.root(), &mut self.tracker(Media::Json));
-        let places = hidden.iter().take(MAX_PLACES);
-        (!hidden.is_empty()).then(|| Redacted {
-            text: self.cut_out(document.root(), &hidden, masks),
-            places: places.map(|hidden| hidden.pointer.clone()).collect(),
+        (!hidden.values.is_empty()).then(|| Redacted {
+            text: self.cut_out(document.root(), &hidden.values, masks),
+            places: hidden.places,
         })
     }
 
     /// A value's text with masks for these values within it.
-    fn cut_out(&self, value: Value<'_>, hidden: &[Hidden<'_>], masks: Masks) -> String {
+    fn cut_out(&self, value: Value<'_>, hidden: &[Value<'_>], masks: Masks) -> String {
         let start = value.place().start;
         let cuts = hidden.iter().map(|hidden| {
-            let place = hidden.value.place();
-            let mask = self.quoted(hidden.value, masks);
+            let place = hidden.place();
+            let mask = self.quoted(*hidden, masks);
             (place.start - start..place.end - start, mask)
         });
         splice(value.text(), cuts)

@@ -118,6 +118,16 @@ fn hidden_values_are_cut_out_of_a_document() {
 }
 
 #[test]
+fn a_long_key_is_not_kept_for_each_value_within() {
+    let key = "é".repeat(50_000);
+    let text = format!("{{\"{key}\":[{}0]}}", "0,".repeat(50_000));
+    let redacted = masked(&["/*/*"], &text).expect("something hidden");
+    assert_eq!(redacted.text.matches("redacted").count(), 50_001);
+    assert_eq!(redacted.places.len(), MAX_PLACES);
+    assert!(redacted.places.iter().all(|place| place.len() <= 512));
+}
+
+#[test]
 fn a_mask_depends_on_the_value_and_not_on_how_it_is_written() {
     for (a, b) in [
         ("1.50", "15e-1"),
