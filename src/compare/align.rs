@@ -8,13 +8,10 @@
 
 use std::collections::HashMap;
 
-use imara_diff::{Algorithm, Diff, InternedInput};
+use super::subsequence::in_common;
 
 /// Items of a gap on one side up to which they are paired by likeness; those of longer ones by position.
 const MAX_LIKENESS: usize = 64;
-
-/// Items of both lists up to which the subsequence is surely the longest; finding it takes up to quadratic time.
-const MAX_MINIMAL: usize = 2048;
 
 /// How two lists belong together, in their order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -62,6 +59,23 @@ impl Alignment {
         self.steps
             .extend(moved.iter().map(|(_, b)| Step::Candidate(*b)));
         self.steps = in_order(&self.steps);
+    }
+
+    /// All of it in the order of the reference's list, with what has moved where it stood there.
+    pub(super) fn in_place(self) -> Vec<Step> {
+        let mut moved = self.moved;
+        moved.sort_unstable();
+        let mut moved = moved.into_iter().peekable();
+        let mut steps = Vec::with_capacity(self.steps.len() + moved.len());
+        for step in self.steps {
+            if let Step::Both(here, _) | Step::Reference(here) = step {
+                let before = std::iter::from_fn(|| moved.next_if(|(from, _)| *from < here));
+                steps.extend(before.map(|(a, b)| Step::Both(a, b)));
+            }
+            steps.push(step);
+        }
+        steps.extend(moved.map(|(a, b)| Step::Both(a, b)));
+        steps
     }
 
     fn swap(&mut self) {
@@ -114,64 +128,62 @@ pub(super) fn align_places(reference: &[u64], candidate: &[u64]) -> Alignment {
     let mut gap = Gap {
         a: other.clone(),
         b: other,
-        ..Gap::default()
     };
     let moved = moved(std::slice::from_ref(&gap), reference, candidate);
-    gap.a.retain(|at| !moved.iter().any(|(from, _)| from == at));
-    gap.b.retain(|at| !moved.iter().any(|(_, to)| to == at));
+    let is_moved = are_moved(&moved, (reference.len(), candidate.len()));
+    gap.a.retain(|at| !is_moved.0[*at]);
+    gap.b.retain(|at| !is_moved.1[*at]);
     let is_same = |place: &usize| reference[*place] == candidate[*place];
     let same = (0..reference.len()).filter(is_same);
-    let mut steps: Vec<_> = same.map(|place| Step::Both(place, place)).collect();
-    steps.extend(gap.a.into_iter().zip(gap.b).map(|(a, b)| Step::Both(a, b)));
+    let mut pairs: Vec<_> = same.map(|place| (place, place)).collect();
+    pairs.extend(gap.a.into_iter().zip(gap.b));
+    pairs.sort_unstable();
+    let steps = pairs.into_iter().map(|(a, b)| Step::Both(a, b)).collect();
     Alignment { steps, moved }
 }
 
 fn align_ordered(a: &[u64], b: &[u64], likeness: impl Fn(usize, usize) -> u32) -> Alignment {
-    let mut input = InternedInput::default();
-    input.update_before(a.iter().copied());
-    input.update_after(b.iter().copied());
-    let algorithm = match a.len() + b.len() {
-        0..=MAX_MINIMAL => Algorithm::MyersMinimal,
-        _ => Algorithm::Myers,
-    };
-    let diff = Diff::compute(algorithm, &input);
-    let gaps: Vec<_> = diff
-        .hunks()
-        .map(|hunk| Gap {
-            a: (hunk.before.start as usize..hunk.before.end as usize).collect(),
-            b: (hunk.after.start as usize..hunk.after.end as usize).collect(),
-            start: (hunk.before.start as usize, hunk.after.start as usize),
-            end: (hunk.before.end as usize, hunk.after.end as usize),
-        })
-        .collect();
+    let common = in_common(a, b);
+    let mut gaps = Vec::new();
+    let mut next = (0, 0);
+    for pair in common.iter().copied().chain([(a.len(), b.len())]) {
+        gaps.push(Gap {
+            a: (next.0..pair.0).collect(),
+            b: (next.1..pair.1).collect(),
+        });
+        next = (pair.0 + 1, pair.1 + 1);
+    }
     let mut alignment = Alignment {
         moved: moved(&gaps, a, b),
         ..Alignment::default()
     };
-    let mut is_moved = (vec![false; a.len()], vec![false; b.len()]);
-    for (from, to) in &alignment.moved {
-        is_moved.0[*from] = true;
-        is_moved.1[*to] = true;
-    }
-    let mut next = (0, 0);
+    let is_moved = are_moved(&alignment.moved, (a.len(), b.len()));
+    let mut common = common.into_iter();
     for mut gap in gaps {
-        alignment.both(next, gap.start);
-        next = gap.end;
         gap.a.retain(|at| !is_moved.0[*at]);
         gap.b.retain(|at| !is_moved.1[*at]);
         alignment.fill(&gap, &likeness);
+        alignment
+            .steps
+            .extend(common.next().map(|(a, b)| Step::Both(a, b)));
     }
-    alignment.both(next, (a.len(), b.len()));
     alignment
 }
 
+/// Which items of both lists, of these lengths, have moved.
+fn are_moved(moved: &[(usize, usize)], lengths: (usize, usize)) -> (Vec<bool>, Vec<bool>) {
+    let mut are_moved = (vec![false; lengths.0], vec![false; lengths.1]);
+    for (from, to) in moved {
+        are_moved.0[*from] = true;
+        are_moved.1[*to] = true;
+    }
+    are_moved
+}
+
 /// What two lists don't have in common, between what they do.
-#[derive(Default)]
 struct Gap {
     a: Vec<usize>,
     b: Vec<usize>,
-    start: (usize, usize),
-    end: (usize, usize),
 }
 
 /// Pairs of items in gaps that are alike, each item once.
@@ -194,12 +206,6 @@ impl Alignment {
         steps.extend((both..candidate).map(Step::Candidate));
         let moved = Vec::new();
         Self { steps, moved }
-    }
-
-    /// What stands together from one place to another.
-    fn both(&mut self, from: (usize, usize), to: (usize, usize)) {
-        let pairs = (from.0..to.0).zip(from.1..to.1);
-        self.steps.extend(pairs.map(|(a, b)| Step::Both(a, b)));
     }
 
     /// What stands in a gap.

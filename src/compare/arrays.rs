@@ -12,6 +12,9 @@ use crate::json::{self, Value};
 /// Left-over items of a set on one side up to which each is paired with the one most like it.
 const MAX_LIKENESS: usize = 64;
 
+/// Members, or items, of an item that are looked at for its likeness to others.
+const MAX_PARTS: usize = 32;
+
 /// Items of both arrays, each with its index, that are to be aligned.
 struct Items<'d> {
     reference: Vec<(usize, Value<'d>)>,
@@ -75,8 +78,7 @@ impl<'d> Walk<'_, '_, 'd> {
         if !alignment.moved.is_empty() {
             self.add(Kind::Reordered, Some(arrays.0), Some(arrays.1));
         }
-        let pairs = alignment.moved.iter().map(|(i, j)| Next::Both(*i, *j));
-        for step in alignment.steps.iter().copied().chain(pairs) {
+        for step in alignment.in_place() {
             match step {
                 Next::Both(i, j) => {
                     let (here, reference) = reference[i];
@@ -159,26 +161,33 @@ impl<'d> Walk<'_, '_, 'd> {
 }
 
 /// How much two items have in common that are not alike: 0 if they are not even of one type, 1 if they
-/// are no more than that.
+/// are no more than that. Of long ones, their starts have to tell.
 fn likeness((_, reference): (usize, Value<'_>), (_, candidate): (usize, Value<'_>)) -> u32 {
-    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     match (reference.kind(), candidate.kind()) {
-        (json::Kind::Object, json::Kind::Object) => {
-            let members = reference.members().map(|(key, value)| {
-                let mut others = candidate.members();
-                let other = others.find(|(other, _)| other.is_same_string(key));
-                other.map_or(0, |(_, other)| {
-                    1 + 2 * number(usize::from(other.text() == value.text()))
-                })
-            });
-            members.fold(1, u32::saturating_add)
-        }
+        (json::Kind::Object, json::Kind::Object) => 1 + members_in_common(reference, candidate),
         (json::Kind::Array, json::Kind::Array) => {
-            let both = reference.items().zip(candidate.items());
-            number(1 + both.filter(|(a, b)| a.text() == b.text()).count())
+            let both = reference.items().zip(candidate.items()).take(MAX_PARTS);
+            both.fold(1, |sum, (a, b)| sum + u32::from(a.text() == b.text()))
         }
         (a, b) => u32::from(a == b),
     }
+}
+
+/// One for each key that both have, and two more if its value is the same. Of a key that is repeated, the
+/// first belongs to the first.
+fn members_in_common(reference: Value<'_>, candidate: Value<'_>) -> u32 {
+    let mut others: Vec<_> = candidate.members().take(MAX_PARTS).map(Some).collect();
+    let mut sum = 0;
+    for (key, value) in reference.members().take(MAX_PARTS) {
+        let is_it = |other: &Option<(Value<'_>, Value<'_>)>| {
+            other.is_some_and(|(other, _)| other.is_same_string(key))
+        };
+        let place = others.iter().position(is_it);
+        if let Some((_, other)) = place.and_then(|place| others[place].take()) {
+            sum += 1 + 2 * u32::from(other.text() == value.text());
+        }
+    }
+    sum
 }
 
 impl Items<'_> {

@@ -21,6 +21,7 @@
 //! - `like`: texts that are alike but for what follows a pattern
 //! - `prints`: which values are alike
 //! - `rules`: what is no difference
+//! - `subsequence`: what two lists have in common, in order
 //! - `text`: texts, line by line
 //! - `tree`: the differences of two documents
 
@@ -33,6 +34,7 @@ mod headers;
 mod like;
 mod prints;
 mod rules;
+mod subsequence;
 mod text;
 mod tree;
 

@@ -1,3 +1,5 @@
+mod cost;
+
 use http::header::CONTENT_TYPE;
 use proptest::prelude::*;
 

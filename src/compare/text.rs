@@ -7,6 +7,9 @@ use super::difference::{Difference, Kind, Shown, common_prefix};
 use super::findings::{BODY, Findings};
 use super::rules::{Action, Place, Rule};
 
+/// Bytes at both ends of a line that are looked at for its likeness to others.
+const MAX_LOOKED_AT: usize = 256;
+
 /// Adds the differences of the candidate's text from the reference's. Lines end where `end` stands.
 pub(super) fn compare(reference: &str, candidate: &str, end: char, findings: &mut Findings<'_>) {
     let rules = &findings.rules.list;
@@ -34,8 +37,7 @@ pub(super) fn compare(reference: &str, candidate: &str, end: char, findings: &mu
     let prints = |lines: &[&str]| lines.iter().map(print).collect::<Vec<_>>();
     let likeness = |i: usize, j: usize| {
         let (a, b) = (lines.reference[i], lines.candidate[j]);
-        let common = 1 + common_prefix(a, b).max(common_prefix(reversed(a), reversed(b)));
-        u32::try_from(common).unwrap_or(u32::MAX)
+        1 + likeness(a.as_bytes(), b.as_bytes())
     };
     let mut alignment = align(
         &prints(&lines.reference),
@@ -101,6 +103,12 @@ fn plain(rule: &Rule, text: &str) -> String {
     }
 }
 
-fn reversed(text: &str) -> Vec<u8> {
-    text.bytes().rev().collect()
+/// How many bytes two lines begin or end with in common; of long ones, as far as it is looked.
+fn likeness(a: &[u8], b: &[u8]) -> u32 {
+    let is_same = |(a, b): &(&u8, &u8)| a == b;
+    let start = a.iter().zip(b).take(MAX_LOOKED_AT);
+    let start = start.take_while(is_same).count();
+    let end = a.iter().rev().zip(b.iter().rev()).take(MAX_LOOKED_AT);
+    let end = end.take_while(is_same).count();
+    u32::try_from(start.max(end)).unwrap_or(u32::MAX)
 }

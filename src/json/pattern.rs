@@ -208,7 +208,10 @@ impl<'p> Tracker<'p> {
 
     /// A pattern has come so far on the level that begins at `level`.
     fn reach(&mut self, level: usize, pattern: usize, passed: usize) {
-        if self.states[level..].contains(&(pattern, passed)) {
+        // Those of one pattern stand together, the others need not be looked at.
+        let states = self.states[level..].iter().rev();
+        let mut own = states.take_while(|state| state.0 == pattern);
+        if own.any(|state| state.1 == passed) {
             return;
         }
         self.states.push((pattern, passed));
