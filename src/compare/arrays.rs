@@ -1,6 +1,6 @@
 //! The differences of two arrays: which items belong together, and then what differs in each pair.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::HashMap;
 
 use super::align::{Alignment, Step as Next, align, align_places};
@@ -34,14 +34,21 @@ impl<'d> Walk<'_, '_, 'd> {
         };
         let default = Arrays::default();
         let (rule, arrays) = rule.map_or((None, &default), |(rule, arrays)| (Some(rule), arrays));
-        let (pairs, rest) = match (&arrays.key, arrays.any_order) {
-            (Some(key), _) => by_key(items, key),
-            (None, true) => self.alike(items),
-            (None, false) => return self.in_order(items, (reference, candidate)),
-        };
         if let Some(rule) = rule {
             self.findings.hit(rule);
         }
+        let (pairs, rest) = match (&arrays.key, arrays.any_order) {
+            (Some(key), _) => {
+                let (mut pairs, rest) = by_key(items, key);
+                // Those without a key, or with one that the other side doesn't have.
+                let (more, rest) = self.alike(rest);
+                pairs.extend(more);
+                pairs.sort_unstable_by_key(|((here, _), _)| *here);
+                (pairs, rest)
+            }
+            (None, true) => self.alike(items),
+            (None, false) => return self.in_order(items, (reference, candidate)),
+        };
         if !arrays.any_order && !pairs.is_sorted_by_key(|(_, (there, _))| *there) {
             self.add(Kind::Reordered, Some(reference), Some(candidate));
         }
@@ -140,10 +147,22 @@ impl<'d> Walk<'_, '_, 'd> {
     }
 
     /// Pairs of items that are alike, whatever their order, and those that are left.
-    fn alike(&mut self, items: Items<'d>) -> (Pairs<'d>, Items<'d>) {
+    fn alike(&mut self, mut items: Items<'d>) -> (Pairs<'d>, Items<'d>) {
+        let mut rules = self.findings.rules.list.iter();
+        let is_tolerant = rules.any(|rule| rule.action.tolerance().is_some());
+        if is_tolerant {
+            // Of numbers that may be a bit apart, the smallest belongs to the smallest.
+            items.sort_by(|(_, item)| sum(*item));
+        }
         let prints = self.prints_of(&items);
         let of = |prints: &[u64]| prints.iter().copied().map(Some).collect::<Vec<_>>();
-        pair_up(items, &of(&prints.0), &of(&prints.1))
+        let (mut pairs, mut rest) = pair_up(items, &of(&prints.0), &of(&prints.1));
+        if is_tolerant {
+            pairs.sort_unstable_by_key(|((here, _), _)| *here);
+            rest.reference.sort_unstable_by_key(|(here, _)| *here);
+            rest.candidate.sort_unstable_by_key(|(there, _)| *there);
+        }
+        (pairs, rest)
     }
 
     fn prints_of(&mut self, items: &Items<'d>) -> (Vec<u64>, Vec<u64>) {
@@ -190,7 +209,23 @@ fn members_in_common(reference: Value<'_>, candidate: Value<'_>) -> u32 {
     sum
 }
 
-impl Items<'_> {
+/// Of all numbers within a value, roughly: it only says which of two values that are alike goes first.
+fn sum(value: Value<'_>) -> f64 {
+    match value.kind() {
+        json::Kind::Number => value.text().parse().unwrap_or_default(),
+        json::Kind::Array => value.items().map(sum).sum(),
+        json::Kind::Object => value.members().map(|(_, member)| sum(member)).sum(),
+        json::Kind::Null | json::Kind::Bool | json::Kind::String => 0.0,
+    }
+}
+
+impl<'d> Items<'d> {
+    fn sort_by(&mut self, number: impl Fn(&(usize, Value<'d>)) -> f64) {
+        for items in [&mut self.reference, &mut self.candidate] {
+            items.sort_by_cached_key(|item| Ordered(number(item)));
+        }
+    }
+
     /// Leaves out what both begin and end with.
     fn trim(&mut self) {
         let is_same =
@@ -222,6 +257,24 @@ impl Items<'_> {
             (self.reference, self.candidate) = other.into_iter().unzip();
         }
         are_few
+    }
+}
+
+/// A number by which values are sorted.
+#[derive(PartialEq)]
+struct Ordered(f64);
+
+impl Eq for Ordered {}
+
+impl PartialOrd for Ordered {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Ordered {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) fn compare(
     let is_unread = |body: &Body<'_>| redaction.hides_unread(body);
     note("reference", why_not(reference, &a), findings);
     note("candidate", why_not(candidate, &b), findings);
+    let names = (a.name(reference.media()), b.name(candidate.media()));
+    let are_texts = reference.media() != Media::Bytes && candidate.media() != Media::Bytes;
     match (&a, &b) {
         (Read::Json(a), Read::Json(b))
             if same_media && !is_unread(reference) && !is_unread(candidate) =>
@@ -33,9 +35,15 @@ pub(super) fn compare(
         }
         (Read::Nothing, Read::Nothing) => {}
         (Read::Nothing | Read::Undecodable, _) | (_, Read::Nothing | Read::Undecodable) => {
-            types(&a, &b, findings);
+            types(names, findings);
         }
-        (Read::Json(_), _) | (_, Read::Json(_)) if !same_media => types(&a, &b, findings),
+        (Read::Json(_), _) | (_, Read::Json(_)) if !same_media => types(names, findings),
+        // The same bytes, and who reads them has a text on one side only.
+        (Read::Text, Read::Bytes) | (Read::Bytes, Read::Text)
+            if are_texts && reference.decoded() == candidate.decoded() =>
+        {
+            types(names, findings);
+        }
         _ if hides(redaction, reference) || hides(redaction, candidate) => {
             findings.hide();
             as_text(reference, candidate, findings);
@@ -80,8 +88,11 @@ impl<'b> Read<'b> {
         if body.bytes().is_empty() {
             return Self::Nothing;
         }
-        if body.decoded().is_err() {
-            return Self::Undecodable;
+        match body.decoded() {
+            Err(_) => return Self::Undecodable,
+            // Nothing in a coding takes some bytes.
+            Ok([]) => return Self::Nothing,
+            Ok(_) => {}
         }
         let document = match body.media() {
             Media::Json => body
@@ -100,11 +111,11 @@ impl<'b> Read<'b> {
         }
     }
 
-    fn name(&self) -> &'static str {
+    fn name(&self, media: Media) -> &'static str {
         match self {
             Self::Nothing => "none",
             Self::Undecodable => "undecodable",
-            Self::Json(_) => "json",
+            Self::Json(_) => media.name(),
             Self::Text => "text",
             Self::Bytes => "bytes",
         }
@@ -134,7 +145,7 @@ fn why_not(body: &Body<'_>, read: &Read<'_>) -> Option<String> {
             let name = media.name();
             Some(format!(
                 "the body is no valid {name}, and is compared as {}",
-                read.name()
+                read.name(media)
             ))
         }
         Read::Bytes if media != Media::Bytes => {
@@ -193,8 +204,8 @@ fn as_bytes(a: &[u8], b: &[u8], findings: &mut Findings<'_>) {
 }
 
 /// Adds that the bodies are of two types.
-fn types(a: &Read<'_>, b: &Read<'_>, findings: &mut Findings<'_>) {
-    let values = || (Some(Shown::text(a.name())), Some(Shown::text(b.name())));
+fn types((a, b): (&str, &str), findings: &mut Findings<'_>) {
+    let values = || (Some(Shown::text(a)), Some(Shown::text(b)));
     findings.add(BODY.to_owned(), Kind::TypeChanged, || {
         Difference::new(BODY, Kind::TypeChanged, values())
     });
@@ -213,12 +224,17 @@ pub(super) fn compare_hashes(
     let name = |headers: &HeaderMap, hashed: Hashed| match hashed.len {
         0 => "none".to_owned(),
         _ => {
-            let media = match Media::of(headers) {
-                media @ (Media::Json | Media::JsonLines | Media::Events) => media.name(),
+            let media = Media::of(headers);
+            let name = match media {
+                Media::Json | Media::JsonLines | Media::Events => media.name(),
                 Media::Form | Media::Text | Media::Bytes => "bytes",
             };
-            let codings = codings(headers);
-            [&[media.to_owned()], &codings[..]].concat().join(" in ")
+            // What is UTF-8 anyway needs no name, and what is no text has no charset.
+            let is_told = |label: &String| !matches!(&label[..], "utf-8" | "utf8" | "us-ascii");
+            let charset = charset(headers).filter(|it| media != Media::Bytes && is_told(it));
+            let parts = [name.to_owned()].into_iter().chain(charset);
+            let parts: Vec<_> = parts.chain(codings(headers)).collect();
+            parts.join(" in ")
         }
     };
     let names = (name(headers_a, a), name(headers_b, b));

@@ -72,6 +72,19 @@ impl<'r> Findings<'r> {
         self.add(path.clone(), kind, || Difference::new(path, kind, values()));
     }
 
+    /// The first rule for a place outside of documents of which something is to be had.
+    pub(super) fn first_at<T>(
+        &self,
+        place: &Place,
+        get: impl Fn(&'r Action) -> Option<T>,
+    ) -> Option<(usize, T)> {
+        let mut rules = self.rules.list.iter().enumerate();
+        rules.find_map(|(index, rule)| match rule.place == *place {
+            true => Some((index, get(&rule.action)?)),
+            false => None,
+        })
+    }
+
     /// The first rule for a place outside of documents that does this.
     pub(super) fn rule_at(&self, place: &Place, does: impl Fn(&Action) -> bool) -> Option<usize> {
         let mut rules = self.rules.list.iter();

@@ -126,11 +126,11 @@ fn differ(
             _ => false,
         })
     };
-    let taken_out = findings.rule_at(&place, |action| match action {
-        Action::Values(like) => are_alike(&|a, b| like.covers(a, b)),
-        Action::Text(fold) => are_alike(&|a, b| fold.apply(a) == fold.apply(b)),
-        _ => false,
-    });
+    let values = findings.first_at(&place, Action::like);
+    let values = values.filter(|(_, like)| are_alike(&|a, b| like.covers(a, b)));
+    let text = findings.first_at(&place, Action::fold);
+    let text = text.filter(|(_, fold)| are_alike(&|a, b| fold.apply(a) == fold.apply(b)));
+    let taken_out = values.map(|(rule, _)| rule).or(text.map(|(rule, _)| rule));
     if let Some(rule) = taken_out.filter(|_| reference.len() == candidate.len()) {
         return findings.hit(rule);
     }

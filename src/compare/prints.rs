@@ -15,6 +15,9 @@ const IGNORED: u64 = 1;
 /// Of a value that may be any.
 const ANY: u64 = 2;
 
+/// Of what rules leave of a text.
+const TEXT: u64 = 3;
+
 /// The rules that are for places in documents, followed on a walk through one.
 pub(super) struct Places<'r> {
     rules: &'r Rules,
@@ -145,19 +148,36 @@ fn at_place(value: Value<'_>, places: &Places<'_>) -> Special {
     let special = places.first(|action| match action {
         Action::Ignore => Some(Special::Print(IGNORED)),
         Action::Tolerance(_) if kind == Kind::Number => Some(Special::Print(ANY)),
-        Action::Values(_) if matches!(kind, Kind::Number | Kind::String) => {
-            Some(Special::Print(ANY))
-        }
-        Action::Text(fold) if kind == Kind::String => {
-            let folded = fold.apply(&value.unescaped());
-            Some(Special::Print(xxh3_64(folded.as_bytes()).max(ANY + 1)))
-        }
-        Action::Arrays(arrays) if kind == Kind::Array && arrays.any_order => {
-            Some(Special::AnyOrder)
-        }
+        Action::Arrays(arrays) if kind == Kind::Array => Some(match arrays.any_order {
+            true => Special::AnyOrder,
+            false => Special::None,
+        }),
         _ => None,
     });
-    special.map_or(Special::None, |(_, special)| special)
+    match special {
+        Some((_, special)) => special,
+        None => of_text(value, places).map_or(Special::None, Special::Print),
+    }
+}
+
+/// The print of a string or a number that rules let differ in parts: of what is left without these.
+fn of_text(value: Value<'_>, places: &Places<'_>) -> Option<u64> {
+    let text = match value.kind() {
+        Kind::String => value.unescaped(),
+        Kind::Number => value.text().into(),
+        Kind::Null | Kind::Bool | Kind::Array | Kind::Object => return None,
+    };
+    let mut plain = text.clone();
+    if let Some((_, like)) = places.first(Action::like) {
+        plain = like.mask(&plain).into();
+    }
+    if value.kind() == Kind::String
+        && let Some((_, fold)) = places.first(Action::fold)
+    {
+        plain = fold.apply(&plain).into();
+    }
+    (plain != text || value.kind() == Kind::String)
+        .then(|| mix(xxh3_64(plain.as_bytes()) ^ TEXT).max(ANY + 1))
 }
 
 fn of_string(value: Value<'_>) -> u64 {

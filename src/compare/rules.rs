@@ -207,6 +207,29 @@ impl FromStr for Arrays {
     }
 }
 
+impl Action {
+    pub(super) fn tolerance(&self) -> Option<&Tolerance> {
+        match self {
+            Self::Tolerance(tolerance) => Some(tolerance),
+            _ => None,
+        }
+    }
+
+    pub(super) fn like(&self) -> Option<&Like> {
+        match self {
+            Self::Values(like) => Some(like),
+            _ => None,
+        }
+    }
+
+    pub(super) fn fold(&self) -> Option<&Fold> {
+        match self {
+            Self::Text(fold) => Some(fold),
+            _ => None,
+        }
+    }
+}
+
 impl Place {
     pub(super) fn pattern(&self) -> Option<&Pattern> {
         match self {

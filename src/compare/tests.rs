@@ -1,4 +1,5 @@
 mod cost;
+mod doubts;
 
 use http::header::CONTENT_TYPE;
 use proptest::prelude::*;

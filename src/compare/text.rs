@@ -1,37 +1,38 @@
 //! The differences of two texts, line by line.
 
+use std::borrow::Cow;
+
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::align::{Step, align};
 use super::difference::{Difference, Kind, Shown, common_prefix};
 use super::findings::{BODY, Findings};
-use super::rules::{Action, Place, Rule};
+use super::rules::{Action, Place};
 
 /// Bytes at both ends of a line that are looked at for its likeness to others.
 const MAX_LOOKED_AT: usize = 256;
 
 /// Adds the differences of the candidate's text from the reference's. Lines end where `end` stands.
 pub(super) fn compare(reference: &str, candidate: &str, end: char, findings: &mut Findings<'_>) {
-    let rules = &findings.rules.list;
-    let fold = rules.iter().position(|rule| {
-        let fold = matches!(rule.action, Action::Text(_)) && rule.place == Place::Body;
-        fold && plain(rule, reference) == plain(rule, candidate)
-    });
-    if let Some(rule) = fold {
+    let values = findings.first_at(&Place::Body, Action::like);
+    let fold = findings.first_at(&Place::Body, Action::fold);
+    if let Some((rule, fold)) = fold
+        && fold.apply(reference) == fold.apply(candidate)
+    {
         return findings.hit(rule);
     }
     let lines = Lines {
         reference: reference.split(end).collect(),
         candidate: candidate.split(end).collect(),
     };
-    let own: Vec<&Rule> = rules
-        .iter()
-        .filter(|rule| rule.place == Place::Body)
-        .collect();
     let print = |line: &&str| {
-        let plain = own
-            .iter()
-            .fold((*line).to_owned(), |line, rule| plain(rule, &line));
+        let mut plain = Cow::Borrowed(*line);
+        if let Some((_, like)) = values {
+            plain = like.mask(&plain).into();
+        }
+        if let Some((_, fold)) = fold {
+            plain = fold.apply(&plain).into();
+        }
         xxh3_64(plain.as_bytes())
     };
     let prints = |lines: &[&str]| lines.iter().map(print).collect::<Vec<_>>();
@@ -64,11 +65,11 @@ impl Lines<'_> {
                 if a == b {
                     return;
                 }
-                let taken_out = findings.rule_at(&Place::Body, |action| match action {
-                    Action::Values(like) => like.covers(a, b),
-                    Action::Text(fold) => fold.apply(a) == fold.apply(b),
-                    _ => false,
-                });
+                let values = findings.first_at(&Place::Body, Action::like);
+                let values = values.filter(|(_, like)| like.covers(a, b));
+                let fold = findings.first_at(&Place::Body, Action::fold);
+                let fold = fold.filter(|(_, fold)| fold.apply(a) == fold.apply(b));
+                let taken_out = values.map(|(rule, _)| rule).or(fold.map(|(rule, _)| rule));
                 if let Some(rule) = taken_out {
                     return findings.hit(rule);
                 }
@@ -91,15 +92,6 @@ fn shown(values: (Option<&str>, Option<&str>)) -> (Option<Shown>, Option<Shown>)
             (Some(a), Some(b))
         }
         (a, b) => (a.map(Shown::text), b.map(Shown::text)),
-    }
-}
-
-/// A text without that in which a rule lets it differ.
-fn plain(rule: &Rule, text: &str) -> String {
-    match &rule.action {
-        Action::Text(fold) => fold.apply(text),
-        Action::Values(like) => like.mask(text),
-        Action::Ignore | Action::Arrays(_) | Action::Tolerance(_) => text.to_owned(),
     }
 }
 

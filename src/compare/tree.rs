@@ -157,15 +157,12 @@ impl<'d> Walk<'_, '_, 'd> {
         if reference.is_same_string(candidate) {
             return;
         }
-        let taken_out = self.places.first(|action| {
-            let (a, b) = (reference.unescaped(), candidate.unescaped());
-            match action {
-                Action::Values(like) => like.covers(&a, &b),
-                Action::Text(fold) => fold.apply(&a) == fold.apply(&b),
-                _ => false,
-            }
-            .then_some(())
-        });
+        let (a, b) = (reference.unescaped(), candidate.unescaped());
+        let values = self.places.first(Action::like);
+        let values = values.filter(|(_, like)| like.covers(&a, &b));
+        let text = self.places.first(Action::fold);
+        let text = text.filter(|(_, fold)| fold.apply(&a) == fold.apply(&b));
+        let taken_out = values.map(|(rule, _)| rule).or(text.map(|(rule, _)| rule));
         self.add_unless(taken_out, reference, candidate);
     }
 
@@ -174,25 +171,19 @@ impl<'d> Walk<'_, '_, 'd> {
         if number::equal(a, b, self.findings.rules.numbers) {
             return;
         }
-        let taken_out = self.places.first(|action| {
-            match action {
-                Action::Tolerance(tolerance) => tolerance.covers(a, b),
-                Action::Values(like) => like.covers(a, b),
-                _ => false,
-            }
-            .then_some(())
-        });
+        let tolerance = self.places.first(Action::tolerance);
+        let tolerance = tolerance.filter(|(_, tolerance)| tolerance.covers(a, b));
+        let values = self.places.first(Action::like);
+        let values = values.filter(|(_, like)| like.covers(a, b));
+        let taken_out = tolerance
+            .map(|(rule, _)| rule)
+            .or(values.map(|(rule, _)| rule));
         self.add_unless(taken_out, reference, candidate);
     }
 
-    fn add_unless(
-        &mut self,
-        taken_out: Option<(usize, ())>,
-        reference: Value<'d>,
-        candidate: Value<'d>,
-    ) {
+    fn add_unless(&mut self, taken_out: Option<usize>, reference: Value<'d>, candidate: Value<'d>) {
         match (taken_out, self.findings.ignored_by) {
-            (Some((rule, ())), None) => self.findings.hit(rule),
+            (Some(rule), None) => self.findings.hit(rule),
             _ => self.add(Kind::Changed, Some(reference), Some(candidate)),
         }
     }

@@ -11,6 +11,9 @@ use serde_json::value::RawValue;
 
 use crate::content::{Media, media_type};
 
+/// Objects in a line that may be the record.
+const MAX_STARTS: usize = 8;
+
 /// A record that was read.
 #[derive(Debug)]
 pub struct CapturedRecord {
@@ -70,6 +73,8 @@ struct Shape<'a> {
     #[serde(default)]
     differences: Vec<Difference>,
     #[serde(default)]
+    redacted: Vec<String>,
+    #[serde(default)]
     truncated: Vec<Truncated>,
 }
 
@@ -114,10 +119,9 @@ struct Truncated {
 }
 
 impl CapturedRecord {
-    /// Reads a line, whatever stands before its first `{`: kcat may write the key there.
+    /// Reads a line, whatever stands before the record: kcat may write the key there.
     pub fn read(line: &str) -> Result<Self, NoRecord> {
-        let start = line.find('{').unwrap_or_default();
-        let shape: Shape<'_> = serde_json::from_str(&line[start..])?;
+        let shape = shape(line)?;
         let responses = [&shape.reference.response, &shape.candidate.response];
         let error = responses.iter().find_map(|it| it.error.as_deref());
         let failed = error.map(|error| {
@@ -128,7 +132,13 @@ impl CapturedRecord {
             .truncated
             .iter()
             .any(|part| part.field.contains(".response."));
-        let [reference, candidate] = responses.map(answer);
+        // What is masked was decoded for it.
+        let is_masked = |side: &str| {
+            let body = format!("{side}.response.body");
+            shape.redacted.iter().any(|path| path.starts_with(&body))
+        };
+        let reference = answer(responses[0], is_masked("reference"));
+        let candidate = answer(responses[1], is_masked("candidate"));
         Ok(Self {
             experiment: shape.experiment,
             route: shape.request.route,
@@ -146,12 +156,33 @@ impl CapturedRecord {
     }
 }
 
-fn answer(response: &Response<'_>) -> Result<Option<CapturedAnswer>, NoRecord> {
+/// A record's fields, behind a key or not. Unless a route has another, its key is its path, such as
+/// `/user/{id}`.
+fn shape(line: &str) -> Result<Shape<'_>, serde_json::Error> {
+    let braces = line.match_indices('{').map(|(at, _)| &line[at..]);
+    let is_object = |text: &&str| text[1..].trim_start().starts_with('"');
+    let mut first = None;
+    for text in braces.filter(is_object).take(MAX_STARTS) {
+        match serde_json::from_str(text) {
+            Ok(shape) => return Ok(shape),
+            Err(error) => first = first.or(Some(error)),
+        }
+    }
+    match first {
+        Some(error) => Err(error),
+        None => serde_json::from_str(line),
+    }
+}
+
+fn answer(response: &Response<'_>, is_masked: bool) -> Result<Option<CapturedAnswer>, NoRecord> {
     let Some(status) = response.status else {
         return Ok(None);
     };
     let status = StatusCode::from_u16(status).map_err(http::Error::from)?;
     let mut headers = headers(&response.headers)?;
+    if is_masked {
+        headers.remove(CONTENT_ENCODING);
+    }
     let body = match &response.body {
         None => Vec::new(),
         Some(form) if form.r#type == "json" => {
