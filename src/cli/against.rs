@@ -120,7 +120,8 @@ impl Report {
 
     /// Applies what ignores places to the recorded differences; gives how many are left.
     fn ignore(&mut self, route: &Route, record: &CapturedRecord) -> usize {
-        let mut remaining = 0;
+        // What is not listed may be anything.
+        let mut remaining = record.unlisted;
         let mut classes = BTreeMap::<_, u64>::new();
         for (path, kind) in &record.differences {
             let rules = &route.rules.list;

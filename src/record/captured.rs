@@ -31,6 +31,8 @@ pub struct CapturedRecord {
     pub candidate: Option<CapturedAnswer>,
     /// The recorded differences, each by its path and kind.
     pub differences: Vec<(String, String)>,
+    /// How many there are beside them.
+    pub unlisted: usize,
     /// Whether a part of a response is missing, so that it can't be compared again.
     pub is_cut: bool,
 }
@@ -72,6 +74,8 @@ struct Shape<'a> {
     candidate: Side<'a>,
     #[serde(default)]
     differences: Vec<Difference>,
+    #[serde(default)]
+    differences_total: usize,
     #[serde(default)]
     redacted: Vec<String>,
     #[serde(default)]
@@ -146,6 +150,9 @@ impl CapturedRecord {
             failed,
             reference: reference?,
             candidate: candidate?,
+            unlisted: shape
+                .differences_total
+                .saturating_sub(shape.differences.len()),
             differences: shape
                 .differences
                 .into_iter()

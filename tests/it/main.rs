@@ -5,6 +5,7 @@
 
 mod support;
 
+mod against;
 mod binary;
 mod clients;
 mod comparison;

@@ -78,6 +78,14 @@ impl Miffy {
         self
     }
 
+    /// With this on its standard input.
+    pub(crate) fn stdin(self, text: &str) -> Self {
+        let mut miffy = self.file("stdin", text);
+        let file = std::fs::File::open(miffy.directory.path().join("stdin")).unwrap();
+        miffy.command.stdin(file);
+        miffy
+    }
+
     /// Runs it to its end.
     pub(crate) fn output(mut self) -> Ended {
         let output = self.command.output().unwrap();
