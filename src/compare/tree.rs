@@ -16,6 +16,9 @@ use crate::json::pattern::{Segment, Tracker, push_segment};
 use crate::json::{self, Document, Value, number};
 use crate::redact::Redaction;
 
+/// Bytes that most paths have room in.
+const PATH: usize = 48;
+
 /// Bytes of a path that are written out; a longer one ends in an ellipsis.
 const MAX_PATH: usize = 1024;
 
@@ -189,20 +192,29 @@ impl<'d> Walk<'_, '_, 'd> {
     }
 
     fn objects(&mut self, reference: Value<'d>, candidate: Value<'d>) {
-        let mut members = Members::of(candidate);
-        for (position, (key, value)) in reference.members().enumerate() {
-            let found = members.take(position, key);
+        let (mut here, mut there) = (reference.members(), candidate.members());
+        // Mostly, both have the same keys in the same order.
+        loop {
+            let (mut next_here, mut next_there) = (here.clone(), there.clone());
+            match (next_here.next(), next_there.next()) {
+                (None, None) => return,
+                (Some((key, value)), Some((other, found))) if key.is_same_string(other) => {
+                    self.step(Step::Key(key), Some(value), Some(found));
+                    (here, there) = (next_here, next_there);
+                }
+                _ => break,
+            }
+        }
+        let mut members = Members::of(there);
+        for (key, value) in here {
+            let found = members.take(key);
             self.step(Step::Key(key), Some(value), found);
         }
-        let mut left = 0;
         for (key, value) in members.left() {
             self.step(Step::Key(key), None, Some(value));
-            left += 1;
         }
-        if left > 0 || !members.in_order {
-            self.note_repeated(Of::Reference, reference);
-            self.note_repeated(Of::Candidate, candidate);
-        }
+        self.note_repeated(Of::Reference, reference);
+        self.note_repeated(Of::Candidate, candidate);
     }
 
     /// Notes a key that an object has twice, of which many readers only see the last, and the other object
@@ -292,13 +304,11 @@ fn is_shifted(path: &[Step<'_>]) -> bool {
 /// Members up to which a key is looked for among all of them.
 const FEW: usize = 16;
 
-/// An object's members, each to be found once by its key.
+/// Members of an object, each to be found once by its key.
 struct Members<'d> {
     all: Vec<Member<'d>>,
-    /// Whether both objects have had the same keys in the same order so far.
-    in_order: bool,
     /// Of many: where each key stands, last place first.
-    places: Option<HashMap<Cow<'d, str>, Vec<usize>>>,
+    places: HashMap<Cow<'d, str>, Vec<usize>>,
 }
 
 struct Member<'d> {
@@ -308,32 +318,32 @@ struct Member<'d> {
 }
 
 impl<'d> Members<'d> {
-    fn of(object: Value<'d>) -> Self {
+    fn of(members: impl Iterator<Item = (Value<'d>, Value<'d>)>) -> Self {
         let member = |(key, value)| Member {
             key,
             value,
             taken: false,
         };
-        Self {
-            all: object.members().map(member).collect(),
-            in_order: true,
-            places: None,
+        let all: Vec<_> = members.map(member).collect();
+        let mut places: HashMap<_, Vec<_>> = HashMap::new();
+        if all.len() > FEW {
+            for (place, member) in all.iter().enumerate().rev() {
+                places
+                    .entry(member.key.unescaped())
+                    .or_default()
+                    .push(place);
+            }
         }
+        Self { all, places }
     }
 
-    /// The first value of this key that was not taken yet. It is likely at `position`.
-    fn take(&mut self, position: usize, key: Value<'d>) -> Option<Value<'d>> {
-        let likely = self.all.get(position);
-        let is_there = likely.is_some_and(|likely| likely.key.is_same_string(key));
-        self.in_order &= is_there;
-        let place = if self.in_order {
-            position
-        } else if self.all.len() <= FEW {
+    /// The first value of this key that was not taken yet.
+    fn take(&mut self, key: Value<'d>) -> Option<Value<'d>> {
+        let place = if self.all.len() > FEW {
+            self.places.get_mut(&key.unescaped())?.pop()?
+        } else {
             let is_it = |member: &Member<'_>| !member.taken && member.key.is_same_string(key);
             self.all.iter().position(is_it)?
-        } else {
-            let places = self.places.get_or_insert_with(|| places(&self.all));
-            places.get_mut(&key.unescaped())?.pop()?
         };
         let member = &mut self.all[place];
         member.taken = true;
@@ -346,19 +356,6 @@ impl<'d> Members<'d> {
     }
 }
 
-fn places<'d>(all: &[Member<'d>]) -> HashMap<Cow<'d, str>, Vec<usize>> {
-    let mut places: HashMap<_, Vec<_>> = HashMap::new();
-    for (place, member) in all.iter().enumerate().rev() {
-        if !member.taken {
-            places
-                .entry(member.key.unescaped())
-                .or_default()
-                .push(place);
-        }
-    }
-    places
-}
-
 /// How the indices of arrays are written.
 #[derive(Clone, Copy)]
 enum Indices {
@@ -369,7 +366,7 @@ enum Indices {
 
 /// A path as a JSON Pointer (RFC 6901 §3), or the start of a long one.
 fn pointer(path: &[Step<'_>], indices: Indices) -> String {
-    let mut pointer = String::new();
+    let mut pointer = String::with_capacity(PATH);
     for step in path {
         match step {
             Step::Key(key) => {
@@ -392,7 +389,10 @@ fn pointer(path: &[Step<'_>], indices: Indices) -> String {
             break;
         }
     }
-    difference::shorten(&pointer, MAX_PATH).into_owned()
+    if pointer.len() > MAX_PATH {
+        pointer = difference::shorten(&pointer, MAX_PATH).into_owned();
+    }
+    pointer
 }
 
 #[cfg(test)]

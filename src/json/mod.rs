@@ -150,7 +150,7 @@ impl<'d> Value<'d> {
     }
 
     /// Of an array: its items.
-    pub(crate) fn items(self) -> impl Iterator<Item = Value<'d>> {
+    pub(crate) fn items(self) -> impl Iterator<Item = Value<'d>> + Clone {
         let end = self.at + self.node().span as usize;
         let mut at = self.at + 1;
         std::iter::from_fn(move || {
@@ -163,7 +163,7 @@ impl<'d> Value<'d> {
     }
 
     /// Of an object: its members, each a key and its value.
-    pub(crate) fn members(self) -> impl Iterator<Item = (Value<'d>, Value<'d>)> {
+    pub(crate) fn members(self) -> impl Iterator<Item = (Value<'d>, Value<'d>)> + Clone {
         let mut parts = self.items();
         std::iter::from_fn(move || Some((parts.next()?, parts.next()?)))
     }
