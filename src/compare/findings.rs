@@ -79,9 +79,12 @@ impl<'r> Findings<'r> {
         get: impl Fn(&'r Action) -> Option<T>,
     ) -> Option<(usize, T)> {
         let mut rules = self.rules.list.iter().enumerate();
-        rules.find_map(|(index, rule)| match rule.place == *place {
-            true => Some((index, get(&rule.action)?)),
-            false => None,
+        rules.find_map(|(index, rule)| {
+            let is_here = rule.place == *place;
+            is_here
+                .then(|| get(&rule.action))
+                .flatten()
+                .map(|found| (index, found))
         })
     }
 

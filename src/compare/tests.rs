@@ -1,6 +1,8 @@
 mod cost;
 mod doubts;
 
+use std::collections::BTreeSet;
+
 use http::header::CONTENT_TYPE;
 use proptest::prelude::*;
 
@@ -596,9 +598,13 @@ fn noise_within_the_items_of_a_list_in_no_order_stays_where_it_is_if_the_list_is
     let locations = |rules: &[(&str, Action)]| {
         let found = by_rules(rules, &a, &b).differences;
         let locations = found.classes().map(|(location, ..)| location.to_owned());
-        locations.collect::<Vec<_>>()
+        locations.collect::<BTreeSet<_>>()
     };
-    assert_eq!(locations(&[("", Action::Arrays(set))]), ["/*/at"]);
+    assert_eq!(
+        locations(&[("", Action::Arrays(set))]),
+        ["/*/at".to_owned()].into()
+    );
     // No two items are alike, and those at the same place are compared.
-    assert_eq!(locations(&[]), ["/*/at", "/*/id", "/*/price"]);
+    let all = ["/*/at", "/*/id", "/*/price"].map(str::to_owned);
+    assert_eq!(locations(&[]), all.into());
 }

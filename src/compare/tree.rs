@@ -195,14 +195,16 @@ impl<'d> Walk<'_, '_, 'd> {
         let (mut here, mut there) = (reference.members(), candidate.members());
         // Mostly, both have the same keys in the same order.
         loop {
-            let (mut next_here, mut next_there) = (here.clone(), there.clone());
-            match (next_here.next(), next_there.next()) {
+            let before = (here.clone(), there.clone());
+            match (here.next(), there.next()) {
                 (None, None) => return,
                 (Some((key, value)), Some((other, found))) if key.is_same_string(other) => {
                     self.step(Step::Key(key), Some(value), Some(found));
-                    (here, there) = (next_here, next_there);
                 }
-                _ => break,
+                _ => {
+                    (here, there) = before;
+                    break;
+                }
             }
         }
         let mut members = Members::of(there);

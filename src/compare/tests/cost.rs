@@ -57,7 +57,7 @@ fn items_that_are_all_different() {
     is_quick(
         "all different, one more",
         &array(0..n),
-        &array(n..2 * n + 1),
+        &array(n..=2 * n),
         &[],
     );
 }
@@ -124,7 +124,7 @@ fn many_gaps() {
     let n = MANY;
     // Every 63rd against every 64th item stays.
     let item = |i: usize, k: usize, every: usize| {
-        if i % every == 0 {
+        if i.is_multiple_of(every) {
             format!("{{\"id\":{}}}", i / every)
         } else {
             format!(
@@ -196,11 +196,7 @@ fn many_and_long_lines() {
         &joined((0..n).map(&s), "\n"),
         "shuffled lines",
     );
-    text(
-        &joined(0..n, "\n"),
-        &joined(n..2 * n + 1, "\n"),
-        "other lines",
-    );
+    text(&joined(0..n, "\n"), &joined(n..=2 * n, "\n"), "other lines");
     let long = |k: usize, count: usize| {
         joined(
             (0..count).map(|i| format!("{}{}{}", "x".repeat(n / 2), i + k, "y".repeat(n / 2))),
