@@ -6,8 +6,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use imara_diff::{Algorithm, Diff, InternedInput};
-
 /// Items of both lists up to which they are surely as many as there can be.
 const MAX_MINIMAL: usize = 512;
 
@@ -36,19 +34,9 @@ pub(super) fn in_common(a: &[u64], b: &[u64]) -> Vec<(usize, usize)> {
 }
 
 fn longest(a: &[u64], b: &[u64]) -> Vec<(usize, usize)> {
-    let mut input = InternedInput::default();
-    input.update_before(a.iter().copied());
-    input.update_after(b.iter().copied());
-    let diff = Diff::compute(Algorithm::MyersMinimal, &input);
-    let mut pairs = Vec::new();
-    let mut next = (0, 0);
-    for hunk in diff.hunks() {
-        let (before, after) = (hunk.before, hunk.after);
-        pairs.extend((next.0..before.start as usize).zip(next.1..after.start as usize));
-        next = (before.end as usize, after.end as usize);
-    }
-    pairs.extend((next.0..a.len()).zip(next.1..b.len()));
-    pairs
+    let most = a.len() + b.len();
+    // There are no more changes than items, and so there always is a way.
+    with_few_changes(a, b, most).unwrap_or_default()
 }
 
 /// A search in long lists.
@@ -101,7 +89,7 @@ impl Search<'_> {
         }
         let values = |places: &[usize], list: &[u64]| places.iter().map(|at| list[*at]).collect();
         let (values_a, values_b): (Vec<_>, Vec<_>) = (values(&here, a), values(&there, b));
-        if let Some(pairs) = with_few_changes(&values_a, &values_b) {
+        if let Some(pairs) = with_few_changes(&values_a, &values_b, MAX_CHANGES) {
             let pairs = pairs.into_iter().map(|(i, j)| (here[i], there[j]));
             return self.pairs.extend(pairs);
         }
@@ -153,16 +141,17 @@ impl Search<'_> {
 
 /// As many pairs as there can be, if all but a few items are in one (E. W. Myers, "An O(ND) Difference
 /// Algorithm and Its Variations", 1986).
-fn with_few_changes(a: &[u64], b: &[u64]) -> Option<Vec<(usize, usize)>> {
-    if a.len().abs_diff(b.len()) > MAX_CHANGES {
+fn with_few_changes(a: &[u64], b: &[u64], max: usize) -> Option<Vec<(usize, usize)>> {
+    if a.len().abs_diff(b.len()) > max {
         return None;
     }
-    let mut work = 8 * (a.len() + b.len());
+    let most = a.len() + b.len();
+    let mut work = if max < most { 8 * most } else { usize::MAX };
     // By diagonal, that of the first items in the middle: how far it goes in `a`.
-    let mut ends = vec![0_usize; 2 * MAX_CHANGES + 3];
-    let middle = MAX_CHANGES + 1;
+    let mut ends = vec![0_usize; 2 * max + 3];
+    let middle = max + 1;
     let mut before: Vec<Vec<usize>> = Vec::new();
-    for changes in 0..=MAX_CHANGES {
+    for changes in 0..=max {
         before.push(ends.clone());
         for diagonal in (middle - changes..=middle + changes).step_by(2) {
             let (_, mut i) = step_before(&ends, diagonal, (middle, changes));
@@ -257,16 +246,31 @@ mod tests {
         number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40
     }
 
+    /// By trying everything.
+    fn length_of_longest(a: &[u64], b: &[u64]) -> usize {
+        let mut lengths = vec![0; b.len() + 1];
+        for x in a {
+            let mut before = 0;
+            for (at, y) in b.iter().enumerate() {
+                let without = lengths[at + 1];
+                let longer = if x == y { before + 1 } else { 0 };
+                before = without;
+                lengths[at + 1] = longer.max(without).max(lengths[at]);
+            }
+        }
+        lengths[b.len()]
+    }
+
     proptest! {
         #[test]
         fn with_few_changes_they_are_the_longest(
             a in prop::collection::vec(0_u64..4, 0..40),
             b in prop::collection::vec(0_u64..4, 0..40),
         ) {
-            if let Some(pairs) = with_few_changes(&a, &b) {
+            for pairs in [Some(longest(&a, &b)), with_few_changes(&a, &b, 20)].into_iter().flatten() {
                 prop_assert!(pairs.iter().all(|(i, j)| a[*i] == b[*j]));
                 prop_assert!(pairs.windows(2).all(|two| two[0].0 < two[1].0 && two[0].1 < two[1].1));
-                prop_assert_eq!(pairs.len(), longest(&a, &b).len());
+                prop_assert_eq!(pairs.len(), length_of_longest(&a, &b));
             }
         }
 
