@@ -84,7 +84,7 @@ impl<'r> Findings<'r> {
             is_here
                 .then(|| get(&rule.action))
                 .flatten()
-                .map(|found| (index, found))
+                .map(|got| (index, got))
         })
     }
 

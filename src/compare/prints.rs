@@ -148,11 +148,10 @@ fn at_place(value: Value<'_>, places: &Places<'_>) -> Special {
     let special = places.first(|action| match action {
         Action::Ignore => Some(Special::Print(IGNORED)),
         Action::Tolerance(_) if kind == Kind::Number => Some(Special::Print(ANY)),
-        Action::Arrays(arrays) if kind == Kind::Array => Some(if arrays.any_order {
-            Special::AnyOrder
-        } else {
-            Special::None
-        }),
+        Action::Arrays(arrays) if kind == Kind::Array && arrays.any_order => {
+            Some(Special::AnyOrder)
+        }
+        Action::Arrays(_) if kind == Kind::Array => Some(Special::None),
         _ => None,
     });
     match special {
