@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
-/// So long nothing takes that grows with its size; what grows with its square takes minutes.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Nothing takes so long that grows with its size, on however busy a machine; what grows with its square takes
+/// many minutes.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn joined(items: impl Iterator<Item = impl ToString>, between: &str) -> String {
     let items: Vec<_> = items.map(|item| item.to_string()).collect();
