@@ -49,7 +49,7 @@ impl<'r> Places<'r> {
     }
 
     /// Whether a rule is for this place or one within it.
-    fn is_near(&self) -> bool {
+    pub(super) fn is_near(&self) -> bool {
         self.tracker.is_near()
     }
 

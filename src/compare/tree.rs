@@ -90,21 +90,29 @@ impl<'d> Walk<'_, '_, 'd> {
             return;
         }
         self.path.push(step);
-        match step {
-            Step::Key(key) => {
-                let key = key.unescaped();
-                self.enter([Segment::Key(&key), Segment::Key(&key)]);
-            }
-            Step::Index(here, there) => self.enter([here, there].map(Segment::Index)),
+        // Where nothing is said of any place, nobody needs to know which this is.
+        let is_followed = self.places.is_near() || self.hidden.is_some();
+        if is_followed {
+            self.enter(step);
         }
         self.here(reference, candidate);
-        self.places.leave();
-        self.hidden.iter_mut().flatten().for_each(Tracker::leave);
+        if is_followed {
+            self.places.leave();
+            self.hidden.iter_mut().flatten().for_each(Tracker::leave);
+        }
         self.path.pop();
     }
 
     /// Goes on by a segment of the reference's path, and of the candidate's. Rules go by the former.
-    fn enter(&mut self, segments: [Segment<'_>; 2]) {
+    fn enter(&mut self, step: Step<'_>) {
+        let key;
+        let segments = match step {
+            Step::Key(it) => {
+                key = it.unescaped();
+                [Segment::Key(&key); 2]
+            }
+            Step::Index(here, there) => [here, there].map(Segment::Index),
+        };
         self.places.enter(segments[0]);
         for (hidden, segment) in self.hidden.iter_mut().flatten().zip(segments) {
             hidden.enter(segment);
