@@ -77,16 +77,18 @@ fuzz_target!(|data: &[u8]| {
     let bodies_differ = there.total() - heads.map(|(_, _, number)| number).sum::<usize>();
     let media = [Media::of(&headers_a), Media::of(&headers_b)];
     if is_hashed {
-        let documents = media.map(|it| {
-            matches!(it, Media::Json | Media::JsonLines | Media::Events).then_some(it)
-        });
+        let documents = media
+            .map(|it| matches!(it, Media::Json | Media::JsonLines | Media::Events).then_some(it));
         let is_other_type = documents[0] != documents[1] && !(a.is_empty() && b.is_empty());
         assert_eq!(bodies_differ, usize::from(a != b || is_other_type));
         return;
     }
     let is_of_parts = |it: &Media| matches!(it, Media::JsonLines | Media::Events);
     let is_utf8 = |headers, body: &[u8]| {
-        charset(headers).is_none() && ![&b"\xef\xbb"[..], b"\xfe\xff", b"\xff\xfe"].iter().any(|mark| body.starts_with(mark))
+        charset(headers).is_none()
+            && ![&b"\xef\xbb"[..], b"\xfe\xff", b"\xff\xfe"]
+                .iter()
+                .any(|mark| body.starts_with(mark))
     };
     if media.iter().any(is_of_parts) || !is_utf8(&headers_a, a) || !is_utf8(&headers_b, b) {
         // Another text may mean the same.
@@ -193,7 +195,10 @@ fn check_places(differences: &Differences, a: &Tree<'_>, b: &Tree<'_>) {
     for difference in differences.list() {
         let path = &difference.path;
         let there = difference.candidate_path.as_ref().unwrap_or(path);
-        if !(path.is_empty() || path.starts_with('/')) || path.ends_with('…') || there.ends_with('…') {
+        if !(path.is_empty() || path.starts_with('/'))
+            || path.ends_with('…')
+            || there.ends_with('…')
+        {
             continue;
         }
         let sides = [
