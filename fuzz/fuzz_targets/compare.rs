@@ -10,9 +10,7 @@ use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 use miffy::capture::Content;
-use miffy::compare::{
-    Bodies, Difference, Differences, Hashed, Head, Kind, Rules, Shown, compare, is_json,
-};
+use miffy::compare::{Bodies, Difference, Differences, Hashed, Head, Kind, Rules, Shown, compare};
 use miffy::content::{Body, Media, charset};
 use miffy::redact::Redaction;
 use miffy_fuzz::sections;
@@ -95,7 +93,7 @@ fuzz_target!(|data: &[u8]| {
         return;
     }
     let read = |headers, body| {
-        if is_json(headers) {
+        if Media::of(headers) == Media::Json {
             Tree::read(body)
         } else {
             None

@@ -141,8 +141,6 @@ impl Input<'_> {
         let record = Record {
             id: Uuid::nil(),
             experiment: &experiment,
-            redaction,
-            limits: LIMITS,
             request: &request,
             request_body: &request_body,
             params: &experiment.params(self.target.path()),
@@ -236,7 +234,10 @@ fn experiment(path: &str, redaction: &Arc<Redaction>) -> Experiment {
         reference: base.clone(),
         candidate: base,
         max_in_flight: None,
-        rules: Rules::default(),
+        rules: Rules {
+            limits: LIMITS,
+            ..Rules::default()
+        },
         noise: NoiseMethod::Off,
     };
     Experiment::new(0, &route, redaction.clone())

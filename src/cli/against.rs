@@ -74,13 +74,12 @@ impl Report {
         for rule in &route.rules.list {
             self.rules.entry(rule.to_string()).or_default();
         }
-        let remaining = match (&record.reference, &record.candidate) {
-            _ if record.failed.is_some() => {
-                let failed = record.failed.clone().unwrap_or_default();
-                self.count(route, (failed, String::new()), (1, 1));
+        let remaining = match (&record.failed, &record.reference, &record.candidate) {
+            (Some(failed), ..) => {
+                self.count(route, (failed.clone(), String::new()), (1, 1));
                 1
             }
-            (Some(reference), Some(candidate)) if !record.is_cut => {
+            (None, Some(reference), Some(candidate)) if !record.is_cut => {
                 self.compare(route, reference, candidate)
             }
             _ => {

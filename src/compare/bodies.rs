@@ -2,12 +2,13 @@
 
 use super::difference::{Difference, Kind, Shown, common_prefix};
 use super::findings::{BODY, Findings};
-use super::rules::{Action, Place};
+use super::rules::Place;
 use super::{Hashed, text, tree};
 use crate::content::{Body, Media, charset, codings};
 use crate::json::Document;
 use crate::redact::Redaction;
 use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
 /// Adds the differences of two bodies that are there whole.
 pub(super) fn compare(
@@ -19,7 +20,7 @@ pub(super) fn compare(
     if reference.bytes() == candidate.bytes() && are_read_alike(reference, candidate) {
         return;
     }
-    findings.ignored_by = findings.rule_at(&Place::Body, |action| *action == Action::Ignore);
+    findings.ignored_by = findings.ignoring(&Place::Body);
     let (a, b) = (Read::of(reference), Read::of(candidate));
     let same_media = reference.media() == candidate.media();
     let is_unread = |body: &Body<'_>| redaction.hides_unread(body);
@@ -44,7 +45,7 @@ pub(super) fn compare(
         {
             types(names, findings);
         }
-        _ if hides(redaction, reference) || hides(redaction, candidate) => {
+        _ if redaction.hides_in(reference) || redaction.hides_in(candidate) => {
             findings.hide();
             as_text(reference, candidate, findings);
             if findings.show() {
@@ -61,7 +62,12 @@ pub(super) fn compare(
 
 /// Whether the same bytes mean the same in both.
 fn are_read_alike(a: &Body<'_>, b: &Body<'_>) -> bool {
-    if a.bytes().is_empty() {
+    let say_the_same = |name| a.headers().get_all(&name) == b.headers().get_all(&name);
+    if a.bytes().is_empty()
+        || [CONTENT_TYPE, CONTENT_ENCODING]
+            .into_iter()
+            .all(say_the_same)
+    {
         return true;
     }
     let is_json = |body: &Body<'_>| {
@@ -156,11 +162,6 @@ fn why_not(body: &Body<'_>, read: &Read<'_>) -> Option<String> {
         }
         _ => None,
     }
-}
-
-/// Whether something of a body is hidden, so that no part of its text may be shown.
-fn hides(redaction: &Redaction, body: &Body<'_>) -> bool {
-    redaction.hides_in(body.headers(), body)
 }
 
 /// Adds the differences of two bodies that are not documents.

@@ -239,8 +239,6 @@ pub struct Differences {
     total: usize,
     /// How many at each location and of each kind, noise among them.
     classes: HashMap<Kind, HashMap<String, usize>>,
-    /// How many classes there are.
-    known: usize,
     noise: usize,
     /// How many more may be listed, and how many bytes of them.
     room: usize,
@@ -293,11 +291,11 @@ impl Differences {
     }
 
     fn classify(&mut self, location: &str, kind: Kind) {
+        let known: usize = self.classes.values().map(HashMap::len).sum();
         let classes = self.classes.entry(kind).or_default();
         if let Some(number) = classes.get_mut(location) {
             *number += 1;
-        } else if self.known < MAX_CLASSES {
-            self.known += 1;
+        } else if known < MAX_CLASSES {
             classes.insert(location.to_owned(), 1);
         }
     }

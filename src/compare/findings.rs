@@ -2,7 +2,7 @@
 
 use super::Comparison;
 use super::difference::{Difference, Differences, Kind, Noise, Shown};
-use super::rules::{Action, Place, Rules};
+use super::rules::{Action, Place, Rules, TextRules};
 
 /// Notes that are kept.
 const MAX_NOTES: usize = 10;
@@ -65,7 +65,7 @@ impl<'r> Findings<'r> {
         kind: Kind,
         values: impl FnOnce() -> (Option<Shown>, Option<Shown>),
     ) {
-        if let Some(rule) = self.rule_at(place, |action| *action == Action::Ignore) {
+        if let Some(rule) = self.ignoring(place) {
             return self.hit(rule);
         }
         let path = place.to_string();
@@ -73,7 +73,7 @@ impl<'r> Findings<'r> {
     }
 
     /// The first rule for a place outside of documents of which something is to be had.
-    pub(super) fn first_at<T>(
+    fn first_at<T>(
         &self,
         place: &Place,
         get: impl Fn(&'r Action) -> Option<T>,
@@ -88,10 +88,17 @@ impl<'r> Findings<'r> {
         })
     }
 
-    /// The first rule for a place outside of documents that does this.
-    pub(super) fn rule_at(&self, place: &Place, does: impl Fn(&Action) -> bool) -> Option<usize> {
-        let mut rules = self.rules.list.iter();
-        rules.position(|rule| rule.place == *place && does(&rule.action))
+    /// The rule by which nothing at a place outside of documents is a difference.
+    pub(super) fn ignoring(&self, place: &Place) -> Option<usize> {
+        self.first_at(place, Action::ignore).map(|(rule, ())| rule)
+    }
+
+    /// The rules for the texts at a place outside of documents.
+    pub(super) fn text_rules(&self, place: &Place) -> TextRules<'r> {
+        TextRules {
+            values: self.first_at(place, Action::like),
+            text: self.first_at(place, Action::fold),
+        }
     }
 
     /// Begins with something that is hidden: what is found from here on is not told. Gives whether it does;

@@ -4,7 +4,7 @@ use http::header::{self, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, 
 
 use super::difference::{Kind, Shown};
 use super::findings::Findings;
-use super::rules::{Action, Headers, Place};
+use super::rules::{Headers, Place};
 use crate::content::{charset, codings, media_type};
 use crate::redact::Redaction;
 
@@ -118,19 +118,14 @@ fn differ(
     };
     let place = Place::Header(name.clone());
     // What is no Unicode is no text, so no rule for texts is for it.
-    let are_alike = |covers: &dyn Fn(&str, &str) -> bool| {
+    let taken_out = findings.text_rules(&place).covering(|covers| {
         let mut pairs = reference.iter().zip(candidate);
         pairs.all(|(a, b)| match (str::from_utf8(a), str::from_utf8(b)) {
             _ if a == b => true,
             (Ok(a), Ok(b)) => covers(a, b),
             _ => false,
         })
-    };
-    let values = findings.first_at(&place, Action::like);
-    let values = values.filter(|(_, like)| are_alike(&|a, b| like.covers(a, b)));
-    let text = findings.first_at(&place, Action::fold);
-    let text = text.filter(|(_, fold)| are_alike(&|a, b| fold.apply(a) == fold.apply(b)));
-    let taken_out = values.map(|(rule, _)| rule).or(text.map(|(rule, _)| rule));
+    });
     if let Some(rule) = taken_out.filter(|_| reference.len() == candidate.len()) {
         return findings.hit(rule);
     }

@@ -44,7 +44,7 @@ pub use difference::{Difference, Differences, Kind, Noise, Shown, shorten};
 pub use like::Like;
 pub use rules::{Action, Arrays, Fold, Headers, Numbers, Pattern, Place, Rule, Rules, Tolerance};
 
-use crate::content::{Body, Media};
+use crate::content::Body;
 use crate::json;
 use crate::redact::Redaction;
 use findings::Findings;
@@ -119,12 +119,6 @@ pub fn compare(
         }
     }
     findings.into_comparison()
-}
-
-/// Whether a body is said to be JSON.
-#[must_use]
-pub fn is_json(headers: &HeaderMap) -> bool {
-    Media::of(headers) == Media::Json
 }
 
 /// Whether bytes are JSON that a record can hold as such.

@@ -3,7 +3,7 @@
 //! They say which values belong together, never that two are the same. Values are alike if they only differ
 //! in their spelling, or in what a rule takes out.
 
-use super::rules::{Action, Rules};
+use super::rules::{Action, Rules, TextRules};
 use crate::json::number;
 use crate::json::pattern::{Segment, Tracker};
 use crate::json::{Document, Kind, Value};
@@ -57,6 +57,16 @@ impl<'r> Places<'r> {
     pub(super) fn first<T>(&self, get: impl Fn(&'r Action) -> Option<T>) -> Option<(usize, T)> {
         let mut here = self.tracker.here().map(|pattern| self.indices[pattern]);
         here.find_map(|rule| Some((rule, get(&self.rules.list[rule].action)?)))
+    }
+}
+
+impl<'r> Places<'r> {
+    /// The rules for texts at this place.
+    pub(super) fn text_rules(&self) -> TextRules<'r> {
+        TextRules {
+            values: self.first(Action::like),
+            text: self.first(Action::fold),
+        }
     }
 }
 

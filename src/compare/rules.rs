@@ -207,7 +207,32 @@ impl FromStr for Arrays {
     }
 }
 
+/// The rules for the texts at one place, each with its index.
+#[derive(Clone, Copy)]
+pub(super) struct TextRules<'r> {
+    pub(super) values: Option<(usize, &'r Like)>,
+    pub(super) text: Option<(usize, &'r Fold)>,
+}
+
+impl TextRules<'_> {
+    /// The rule that takes out what two texts differ in. `are_alike` applies what a rule covers to them.
+    pub(super) fn covering(
+        &self,
+        are_alike: impl Fn(&dyn Fn(&str, &str) -> bool) -> bool,
+    ) -> Option<usize> {
+        let values = self.values;
+        let values = values.filter(|(_, like)| are_alike(&|a, b| like.covers(a, b)));
+        let text = self.text;
+        let text = text.filter(|(_, fold)| are_alike(&|a, b| fold.apply(a) == fold.apply(b)));
+        values.map(|(rule, _)| rule).or(text.map(|(rule, _)| rule))
+    }
+}
+
 impl Action {
+    pub(super) fn ignore(&self) -> Option<()> {
+        (*self == Self::Ignore).then_some(())
+    }
+
     pub(super) fn tolerance(&self) -> Option<&Tolerance> {
         match self {
             Self::Tolerance(tolerance) => Some(tolerance),

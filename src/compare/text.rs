@@ -7,16 +7,15 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::align::{Step, align};
 use super::difference::{Difference, Kind, Shown, common_prefix};
 use super::findings::{BODY, Findings};
-use super::rules::{Action, Place};
+use super::rules::{Place, TextRules};
 
 /// Bytes at both ends of a line that are looked at for its likeness to others.
 const MAX_LOOKED_AT: usize = 256;
 
 /// Adds the differences of the candidate's text from the reference's. Lines end where `end` stands.
 pub(super) fn compare(reference: &str, candidate: &str, end: char, findings: &mut Findings<'_>) {
-    let values = findings.first_at(&Place::Body, Action::like);
-    let fold = findings.first_at(&Place::Body, Action::fold);
-    if let Some((rule, fold)) = fold
+    let rules = findings.text_rules(&Place::Body);
+    if let Some((rule, fold)) = rules.text
         && fold.apply(reference) == fold.apply(candidate)
     {
         return findings.hit(rule);
@@ -24,13 +23,14 @@ pub(super) fn compare(reference: &str, candidate: &str, end: char, findings: &mu
     let lines = Lines {
         reference: reference.split(end).collect(),
         candidate: candidate.split(end).collect(),
+        rules,
     };
     let print = |line: &&str| {
         let mut plain = Cow::Borrowed(*line);
-        if let Some((_, like)) = values {
+        if let Some((_, like)) = rules.values {
             plain = like.mask(&plain).into();
         }
-        if let Some((_, fold)) = fold {
+        if let Some((_, fold)) = rules.text {
             plain = fold.apply(&plain).into();
         }
         xxh3_64(plain.as_bytes())
@@ -51,13 +51,14 @@ pub(super) fn compare(reference: &str, candidate: &str, end: char, findings: &mu
     }
 }
 
-/// The lines of both texts.
-struct Lines<'a> {
+/// The lines of both texts, and the rules for them.
+struct Lines<'a, 'r> {
     reference: Vec<&'a str>,
     candidate: Vec<&'a str>,
+    rules: TextRules<'r>,
 }
 
-impl Lines<'_> {
+impl Lines<'_, '_> {
     fn step(&self, step: Step, findings: &mut Findings<'_>) {
         let (number, kind, values) = match step {
             Step::Both(i, j) => {
@@ -65,12 +66,7 @@ impl Lines<'_> {
                 if a == b {
                     return;
                 }
-                let values = findings.first_at(&Place::Body, Action::like);
-                let values = values.filter(|(_, like)| like.covers(a, b));
-                let fold = findings.first_at(&Place::Body, Action::fold);
-                let fold = fold.filter(|(_, fold)| fold.apply(a) == fold.apply(b));
-                let taken_out = values.map(|(rule, _)| rule).or(fold.map(|(rule, _)| rule));
-                if let Some(rule) = taken_out {
+                if let Some(rule) = self.rules.covering(|covers| covers(a, b)) {
                     return findings.hit(rule);
                 }
                 (i, Kind::Changed, (Some(a), Some(b)))

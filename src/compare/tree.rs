@@ -123,9 +123,7 @@ impl<'d> Walk<'_, '_, 'd> {
     fn here(&mut self, reference: Option<Value<'d>>, candidate: Option<Value<'d>>) {
         let before = self.findings.ignored_by;
         if before.is_none() {
-            let ignored = self
-                .places
-                .first(|it| (*it == Action::Ignore).then_some(()));
+            let ignored = self.places.first(Action::ignore);
             self.findings.ignored_by = ignored.map(|(rule, ())| rule);
         }
         match (reference, candidate) {
@@ -169,11 +167,8 @@ impl<'d> Walk<'_, '_, 'd> {
             return;
         }
         let (a, b) = (reference.unescaped(), candidate.unescaped());
-        let values = self.places.first(Action::like);
-        let values = values.filter(|(_, like)| like.covers(&a, &b));
-        let text = self.places.first(Action::fold);
-        let text = text.filter(|(_, fold)| fold.apply(&a) == fold.apply(&b));
-        let taken_out = values.map(|(rule, _)| rule).or(text.map(|(rule, _)| rule));
+        let rules = self.places.text_rules();
+        let taken_out = rules.covering(|covers| covers(&a, &b));
         self.add_unless(taken_out, reference, candidate);
     }
 

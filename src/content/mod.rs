@@ -40,6 +40,7 @@ pub struct Body<'a> {
     headers: &'a HeaderMap,
     bytes: &'a [u8],
     limits: Limits,
+    media: OnceCell<Media>,
     decoded: OnceCell<Result<Decoded<'a>, Undecodable>>,
     text: OnceCell<Result<Text<'a>, NoText>>,
     json: OnceCell<Option<Json>>,
@@ -69,6 +70,7 @@ impl<'a> Body<'a> {
             headers,
             bytes,
             limits,
+            media: OnceCell::new(),
             decoded: OnceCell::new(),
             text: OnceCell::new(),
             json: OnceCell::new(),
@@ -90,7 +92,7 @@ impl<'a> Body<'a> {
     /// What it says it is.
     #[must_use]
     pub fn media(&self) -> Media {
-        Media::of(self.headers)
+        *self.media.get_or_init(|| Media::of(self.headers))
     }
 
     /// Whether there are content codings to take off. An answer without a body (to HEAD, of status 304)

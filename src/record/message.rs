@@ -102,7 +102,7 @@ impl<'m> Visible<'m> {
         let sight = match &body.content {
             Content::Whole(bytes) => {
                 let body = content::Body::new(headers, bytes, filter.limits);
-                filter.redaction.body(headers, &body, filter.masks)
+                filter.redaction.body(&body, filter.masks)
             }
             Content::Over { first, digest } => {
                 let redaction = filter.redaction;

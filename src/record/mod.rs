@@ -28,10 +28,9 @@ use uuid::Uuid;
 
 use crate::capture::{Captured, RequestHead, Side};
 use crate::compare::{Differences, shorten};
-use crate::content::Limits;
 use crate::experiment::Experiment;
 use crate::outcome::Outcome;
-use crate::redact::{Line, Masks, Redaction};
+use crate::redact::{Line, Masks};
 pub use captured::{CapturedAnswer, CapturedRecord, NoRecord};
 use fingerprint::Fingerprint;
 use message::{Bounds, Filter, Truncated, Visible};
@@ -88,12 +87,8 @@ const fn step(body: usize, differences: usize, header: usize) -> Step {
 pub struct Record<'a> {
     /// Unlike any other record's; consumers can drop a second one with the same.
     pub id: Uuid,
-    /// What it belongs to.
+    /// What it belongs to, which says what does not leave the process; the differences hide it already.
     pub experiment: &'a Experiment,
-    /// What of it does not leave the process, but for the differences, which hide it already.
-    pub redaction: &'a Redaction,
-    /// How far bodies are decoded.
-    pub limits: Limits,
     /// The request.
     pub request: &'a RequestHead,
     /// Its body.
@@ -123,7 +118,10 @@ struct View<'v> {
     candidate: SideView<'v>,
     /// The paths of what is hidden.
     redacted: Vec<String>,
+    /// Of the listed differences, or of the failure.
     fingerprints: Vec<Fingerprint>,
+    /// Each of them once.
+    distinct: Vec<Fingerprint>,
 }
 
 impl Record<'_> {
@@ -145,16 +143,17 @@ impl Record<'_> {
         let headers = &self.request.headers;
         // Nobody compares what is of the request.
         let request = Visible::new(headers, self.request_body, self.filter(Masks::Alike));
-        let target = self
-            .redaction
-            .url(self.request.target.as_str(), Masks::Alike);
+        let redaction = &self.experiment.redaction;
+        let target = redaction.url(self.request.target.as_str(), Masks::Alike);
+        let fingerprints = self.fingerprints();
         let mut view = View {
             target,
             request,
             reference: self.side(self.reference),
             candidate: self.side(self.candidate),
             redacted: Vec::new(),
-            fingerprints: self.fingerprints(),
+            distinct: distinct(&fingerprints),
+            fingerprints,
         };
         view.redacted = view.redacted();
         view
@@ -170,25 +169,19 @@ impl Record<'_> {
 
     fn filter(&self, masks: Masks) -> Filter<'_> {
         Filter {
-            redaction: self.redaction,
-            limits: self.limits,
+            redaction: &self.experiment.redaction,
+            limits: self.experiment.rules.limits,
             masks,
         }
     }
 
-    /// The distinct ones of the listed differences, or that of a failure.
     fn fingerprints(&self) -> Vec<Fingerprint> {
         if self.outcome != Outcome::Different {
             return vec![Fingerprint::of_failure(self.experiment, self.outcome)];
         }
-        let mut distinct = Vec::new();
-        for difference in self.differences.list() {
-            let fingerprint = Fingerprint::of_difference(self.experiment, difference);
-            if distinct.len() < MAX_LISTED && !distinct.contains(&fingerprint) {
-                distinct.push(fingerprint);
-            }
-        }
-        distinct
+        let listed = self.differences.list().iter();
+        let of = |difference| Fingerprint::of_difference(self.experiment, difference);
+        listed.map(of).collect()
     }
 
     fn line(&self, view: &View<'_>, step: Step) -> Result<Vec<u8>, serde_json::Error> {
@@ -199,10 +192,11 @@ impl Record<'_> {
         let reference = response("reference.response", &view.reference);
         let candidate = response("candidate.response", &view.candidate);
         let target = &view.target.text;
-        let differences = self.differences.list().iter().take(step.differences);
-        let differences = differences.map(|difference| DifferenceShape {
+        let differences = self.differences.list().iter().zip(&view.fingerprints);
+        let differences = differences.take(step.differences);
+        let differences = differences.map(|(difference, fingerprint)| DifferenceShape {
             difference,
-            fingerprint: Fingerprint::of_difference(self.experiment, difference),
+            fingerprint: *fingerprint,
         });
         let notes = self.notes.iter().take(step.listed);
         serde_json::to_vec(&RecordShape {
@@ -231,7 +225,7 @@ impl Record<'_> {
             },
             differences: differences.collect(),
             differences_total: self.differences.total(),
-            fingerprints: first(&view.fingerprints, step.listed),
+            fingerprints: first(&view.distinct, step.listed),
             notes: notes.map(|note| shorten(note, MAX_TEXT)).collect(),
             redacted: first(&view.redacted, step.listed),
             truncated,
@@ -281,6 +275,17 @@ fn response<'v>(
         }
         Err(error) => ResponseShape::Failed { error },
     }
+}
+
+/// The first ones that are not the same.
+fn distinct(fingerprints: &[Fingerprint]) -> Vec<Fingerprint> {
+    let mut distinct = Vec::new();
+    for fingerprint in fingerprints {
+        if distinct.len() < MAX_LISTED && !distinct.contains(fingerprint) {
+            distinct.push(*fingerprint);
+        }
+    }
+    distinct
 }
 
 fn first<T>(items: &[T], max: usize) -> &[T] {

@@ -33,7 +33,7 @@ pub(crate) enum Form<'b> {
 
 impl Redaction {
     /// What may be shown of a message's body, all of which is there.
-    pub(crate) fn body<'b>(&self, headers: &HeaderMap, body: &Body<'b>, masks: Masks) -> Sight<'b> {
+    pub(crate) fn body<'b>(&self, body: &Body<'b>, masks: Masks) -> Sight<'b> {
         if !self.hides_bodies() || body.bytes().is_empty() {
             return as_it_is(body);
         }
@@ -61,7 +61,7 @@ impl Redaction {
         let is_hidden = match media {
             Media::Json => document.is_none(),
             Media::JsonLines | Media::Events => false,
-            Media::Form | Media::Text | Media::Bytes => is_unread || is_multipart(headers),
+            Media::Form | Media::Text | Media::Bytes => is_unread || is_multipart(body.headers()),
         };
         if is_hidden || self.hides_all() {
             return self.hidden(decoded, masks);
@@ -88,8 +88,8 @@ impl Redaction {
 
     /// Whether anything of a message's body is hidden: then no part of its text may be shown but by
     /// [`Self::show`].
-    pub(crate) fn hides_in(&self, headers: &HeaderMap, body: &Body<'_>) -> bool {
-        self.hides_bodies() && !self.body(headers, body, Masks::Alike).places.is_empty()
+    pub(crate) fn hides_in(&self, body: &Body<'_>) -> bool {
+        self.hides_bodies() && !self.body(body, Masks::Alike).places.is_empty()
     }
 
     /// What stands for all of a response's body.

@@ -156,8 +156,6 @@ impl Pair {
         let record = Record {
             id: Uuid::now_v7(),
             experiment,
-            redaction: &experiment.redaction,
-            limits: experiment.rules.limits,
             request: &self.request,
             request_body: &self.request_body,
             params: &params,

@@ -26,11 +26,8 @@ fn sight(
     let headers = headers(content_type, coding);
     let body = Body::new(&headers, bytes, LIMITS);
     let redaction = redaction(&[], &[], patterns);
-    let sight = redaction.body(&headers, &body, Masks::Alike);
-    assert_eq!(
-        redaction.hides_in(&headers, &body),
-        !sight.places.is_empty()
-    );
+    let sight = redaction.body(&body, Masks::Alike);
+    assert_eq!(redaction.hides_in(&body), !sight.places.is_empty());
     let (kind, text) = match sight.form {
         Form::Json(text) => ("json", text.into_owned()),
         Form::Bytes(bytes) => ("bytes", String::from_utf8_lossy(&bytes).into_owned()),
