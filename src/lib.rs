@@ -30,6 +30,7 @@
 //! - [`redact`]: what may leave the process
 //! - [`record`]: what is published
 //! - [`delivery`]: the way to Kafka
+//! - [`spool`]: a bounded queue on disk
 //! - [`outcome`]: how a matched request can end
 //! - [`management`]: health, readiness, metrics
 //! - [`telemetry`]: log and metrics
@@ -55,5 +56,6 @@ pub mod proxy;
 pub mod record;
 pub mod redact;
 pub mod shadow;
+pub mod spool;
 pub mod telemetry;
 pub mod tls;
