@@ -7,11 +7,13 @@ RUN cargo build --locked --release --bin miffy --example demo \
     && strip target/release/miffy target/release/examples/demo
 
 FROM debian:bookworm-slim
-# Certificate authorities, for backends that are reached over https.
+# Certificate authorities, for backends that are reached over https; and a place for the spool, whose owner a
+# volume that is mounted there for the first time takes over.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --create-home miffy
+    && useradd --system --uid 10001 --create-home miffy \
+    && install --directory --owner=miffy --mode=0700 /var/spool/miffy
 COPY --from=build /src/target/release/miffy /usr/local/bin/miffy
 COPY --from=build /src/target/release/examples/demo /usr/local/bin/miffy-demo-services
 USER 10001

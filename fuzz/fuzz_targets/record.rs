@@ -231,6 +231,7 @@ fn experiment(path: &str, redaction: &Arc<Redaction>) -> Experiment {
         path: path.to_owned(),
         methods: None,
         key: None,
+        topic: "topic".to_owned(),
         reference: base.clone(),
         candidate: base,
         max_in_flight: None,

@@ -18,8 +18,9 @@ pub(super) fn run(loaded: &Loaded) -> anyhow::Result<()> {
     ))
 }
 
-/// The column that is only there if a route has something in it.
-const NOISE: usize = 5;
+/// The columns that are only there if routes differ in them, or one has something in it.
+const TOPIC: usize = 3;
+const NOISE: usize = 6;
 
 /// A line per route, in columns.
 fn lines(routes: &[Route]) -> Vec<String> {
@@ -30,6 +31,7 @@ fn lines(routes: &[Route]) -> Vec<String> {
         "path",
         "methods",
         "key",
+        "topic",
         "reference",
         "candidate",
         "noise",
@@ -43,10 +45,15 @@ fn lines(routes: &[Route]) -> Vec<String> {
             row.remove(NOISE);
         }
     }
+    if routes.iter().all(|route| route.topic == routes[0].topic) {
+        for row in &mut rows {
+            row.remove(TOPIC);
+        }
+    }
     table(rows)
 }
 
-fn row(route: &Route) -> [String; 7] {
+fn row(route: &Route) -> [String; 8] {
     let methods = match &route.methods {
         None => "all (unsaid)".to_owned(),
         Some(Methods::All) => "all".to_owned(),
@@ -68,6 +75,7 @@ fn row(route: &Route) -> [String; 7] {
         route.path.clone(),
         methods,
         key,
+        route.topic.clone(),
         route.reference.to_string(),
         route.candidate.to_string(),
         noise,

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::backends::identity;
-use super::bytes;
-use super::reader::{Off, Section};
+use super::reader::{Off, Section, bytes};
 use crate::tls::Identity;
 
 /// The bounds of clients' connections.

@@ -6,9 +6,8 @@ use std::str::FromStr;
 use bytesize::ByteSize;
 use config::{Map, Value, ValueKind};
 
-use super::bytes;
 use super::problem::key_at;
-use super::reader::{FromValue, Section, origin};
+use super::reader::{FromValue, Section, bytes, origin};
 use crate::compare::{Action, Headers, Numbers, Place, Rule, Rules};
 use crate::content::Limits;
 

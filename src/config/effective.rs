@@ -4,13 +4,13 @@ use config::{Value, ValueKind};
 
 use super::kafka::{self, Kafka};
 
-const MASK: &str = "********";
-
 /// Renders the merged configuration, with librdkafka's properties as they were settled.
 pub(super) fn render(merged: &Value, settled: &Kafka) -> String {
     let mut toml = to_toml(merged, "");
     if let Some(toml::Value::Table(shown)) = toml.get_mut(kafka::TABLE) {
-        shown.retain(|name, _| name == "topic" || settled.properties.contains_key(name));
+        shown.retain(|name, _| {
+            kafka::OWN_KEYS.contains(&name) || settled.properties.contains_key(name)
+        });
         if settled.idempotence_was_turned_off {
             shown.insert(kafka::IDEMPOTENCE.to_owned(), toml::Value::Boolean(false));
         }
@@ -20,7 +20,7 @@ pub(super) fn render(merged: &Value, settled: &Kafka) -> String {
 
 fn to_toml(value: &Value, key: &str) -> toml::Value {
     if kafka::is_secret(key) {
-        return toml::Value::String(MASK.to_owned());
+        return toml::Value::String(kafka::MASK.to_owned());
     }
     match &value.kind {
         ValueKind::Table(table) => {

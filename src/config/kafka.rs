@@ -1,6 +1,7 @@
-//! The `[kafka]` table: the topic, and librdkafka's properties, checked by librdkafka itself.
+//! The `[kafka]` table: librdkafka's properties, checked by librdkafka itself.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use config::{Map, Value, ValueKind};
 use rdkafka::ClientContext;
@@ -12,12 +13,16 @@ use rdkafka::types::RDKafkaConfRes;
 use super::host::split_port;
 use super::problem::did_you_mean;
 use super::reader::{FromValue, Section, origin};
+use super::topics::Template;
 
 /// The names of librdkafka's properties, for suggestions only; librdkafka decides what is one.
 const PROPERTY_NAMES: &str = include_str!("librdkafka_properties.txt");
 
 /// The table's name.
 pub(super) const TABLE: &str = "kafka";
+
+/// The keys of the table that are no properties of librdkafka.
+pub(super) const OWN_KEYS: [&str; 2] = ["enabled", "topic"];
 
 /// The properties that librdkafka knows by two names.
 const ALIASES: [(&str, &str); 12] = [
@@ -56,10 +61,16 @@ const BROKERS: [&str; 2] = ["bootstrap.servers", "metadata.broker.list"];
 /// librdkafka's mock cluster instead of brokers.
 const MOCK: &str = "test.mock.num.brokers";
 
+/// What stands for a secret where it could be seen.
+pub(super) const MASK: &str = "********";
+
 /// Where differences are published and how. The properties are accepted by librdkafka.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Kafka {
-    /// The topic of all records.
+    /// Whether they are.
+    pub enabled: bool,
+    /// The topic of records as it is written: `{route}` in it stands for the name of the route, which has the
+    /// resolved one.
     pub topic: String,
     /// librdkafka's properties by name.
     pub properties: BTreeMap<String, String>,
@@ -74,6 +85,27 @@ impl Kafka {
     #[must_use]
     pub fn client_config(&self) -> ClientConfig {
         client_config(&self.properties)
+    }
+}
+
+impl fmt::Debug for Kafka {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |(name, value)| (name, if is_secret(name) { MASK } else { value });
+        let properties: BTreeMap<&str, &str> = self
+            .properties
+            .iter()
+            .map(|(name, value)| shown((name.as_str(), value.as_str())))
+            .collect();
+        f.debug_struct("Kafka")
+            .field("enabled", &self.enabled)
+            .field("topic", &self.topic)
+            .field("properties", &properties)
+            .field("max_message_bytes", &self.max_message_bytes)
+            .field(
+                "idempotence_was_turned_off",
+                &self.idempotence_was_turned_off,
+            )
+            .finish()
     }
 }
 
@@ -104,17 +136,14 @@ pub(super) fn is_secret(name: &str) -> bool {
     PARTS.iter().any(|part| name.contains(part))
 }
 
-/// Reads the table; `None` if a problem was noted.
-pub(super) fn read(mut section: Section<'_>, warnings: &mut Vec<String>) -> Option<Kafka> {
-    let topic: Option<String> = section.take("topic");
-    let topic = topic.filter(|topic| {
-        let legal = is_legal_topic(topic);
-        if !legal {
-            let rule = "1 to 249 letters, digits, \".\", \"_\" or \"-\"";
-            section.problem("topic", format!("\"{topic}\" is no topic name: {rule}"));
-        }
-        legal
-    });
+/// Reads the table, of which the topic was read before; `None` if a problem was noted. Of a Kafka that is off, only
+/// the properties' names and values are checked, each by itself.
+pub(super) fn read(
+    mut section: Section<'_>,
+    topic: Option<Template>,
+    warnings: &mut Vec<String>,
+) -> Option<Kafka> {
+    let enabled: Option<bool> = section.take("enabled");
     let mut given = section.take_rest();
     for (name, reason) in WITHOUT_EFFECT {
         if given.shift_remove(name).is_some() {
@@ -125,20 +154,26 @@ pub(super) fn read(mut section: Section<'_>, warnings: &mut Vec<String>) -> Opti
         .get(IDEMPOTENCE)
         .is_some_and(|value| value.origin().is_none());
     let (mut properties, each_is_right) = checked_one_by_one(given, &section);
-    let brokers_are_right = check_brokers(&properties, &section);
+    let is_off = enabled == Some(false);
+    let brokers_are_right = is_off || check_brokers(&properties, &section);
     if !each_is_right {
         return None;
     }
-    let warning = check_as_a_whole(&mut properties, idempotence_is_default)
-        .map_err(|error| {
-            // It often begins with the property that it is about.
-            let named = error.split(['`', ' ', ':']).find(|word| is_property(word));
-            let message = format!("librdkafka refuses the properties: {error}");
-            section.problem(named.unwrap_or("the properties"), message);
-        })
-        .ok()?;
+    let warning = if is_off {
+        None
+    } else {
+        check_as_a_whole(&mut properties, idempotence_is_default)
+            .map_err(|error| {
+                // It often begins with the property that it is about.
+                let named = error.split(['`', ' ', ':']).find(|word| is_property(word));
+                let message = format!("librdkafka refuses the properties: {error}");
+                section.problem(named.unwrap_or("the properties"), message);
+            })
+            .ok()?
+    };
     let kafka = Kafka {
-        topic: topic?,
+        enabled: enabled?,
+        topic: topic?.into_text(),
         max_message_bytes: max_message_bytes(&properties),
         properties,
         idempotence_was_turned_off: warning.is_some(),
@@ -155,16 +190,6 @@ fn max_message_bytes(properties: &BTreeMap<String, String>) -> usize {
     let queue: Option<usize> = number("queue.buffering.max.kbytes");
     let queue = queue.map(|kbytes| kbytes.saturating_mul(1024));
     message.into_iter().chain(queue).min().unwrap_or(0)
-}
-
-/// Kafka's own rule: what can be a directory's name.
-fn is_legal_topic(topic: &str) -> bool {
-    (1..=249).contains(&topic.len())
-        && topic != "."
-        && topic != ".."
-        && topic
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
 /// Whether there is a broker to connect to; librdkafka would pass over what it can't read.
@@ -228,7 +253,7 @@ fn checked_one_by_one(
         let checked = String::from_value(value).and_then(|value| {
             check_property(&name, &value).map_err(|error| match error {
                 PropertyError::Unknown => {
-                    let nearest = did_you_mean("", &name, PROPERTY_NAMES.lines().chain(["topic"]));
+                    let nearest = did_you_mean("", &name, PROPERTY_NAMES.lines().chain(OWN_KEYS));
                     format!("unknown librdkafka property{origin}{nearest}")
                 }
                 PropertyError::Invalid(reason) if is_secret(&name) => format!("{reason}{origin}"),
@@ -278,7 +303,9 @@ fn create_offline(properties: &BTreeMap<String, String>) -> Result<(), String> {
         BaseProducer::from_config_and_context(&config, Quiet);
     match created {
         Ok(_) => Ok(()),
-        Err(KafkaError::ClientCreation(reason)) => Err(reason),
+        Err(KafkaError::ClientCreation(reason) | KafkaError::ClientConfig(_, reason, ..)) => {
+            Err(reason)
+        }
         Err(error) => Err(error.to_string()),
     }
 }

@@ -7,25 +7,31 @@
 //!
 //! - `backends`: how each side is asked
 //! - `base_url`: where a backend is
+//! - `bounds`: what is kept and done at a time
 //! - `clients`: what clients may do
 //! - `compare`: how answers are compared
 //! - `effective`: the configuration in effect as text, secrets masked
 //! - `environment`: variables to keys
+//! - `file`: records' file, and standard output
 //! - `host`: a backend's or broker's host and port
-//! - `kafka`: the topic, and librdkafka's properties
+//! - `kafka`: librdkafka's properties
 //! - `layer`: one layer, and how it goes over those before it
 //! - `noise`: how noise is told from differences
 //! - `problem`: what is wrong, all of it
 //! - `reader`: reads tables key by key, noting every error
 //! - `redact`: what does not leave the process
 //! - `route`: experiments' routes
+//! - `spool`: where records wait on disk
+//! - `topics`: names of topics, and how they are created
 
 mod backends;
 mod base_url;
+mod bounds;
 mod clients;
 mod compare;
 mod effective;
 mod environment;
+mod file;
 mod host;
 mod kafka;
 mod layer;
@@ -34,30 +40,36 @@ mod problem;
 mod reader;
 mod redact;
 mod route;
+mod spool;
+mod topics;
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bytesize::ByteSize;
 use config::{Value, ValueKind};
 
 pub use backends::{Backends, Pool, Protocol, Timeouts};
 pub use base_url::BaseUrl;
+pub use bounds::{Breaker, Capture, Delivery, Shadow};
 pub use clients::Clients;
 pub use environment::{CONFIG_FILE_VARIABLE, Environment};
+pub use file::{Compression, File};
 pub(crate) use host::{literal_ip, split_port};
 pub use kafka::Kafka;
 pub use noise::{Noise, NoiseMethod, Percent};
 pub use problem::{Problem, Problems};
 pub use redact::Redact;
 pub use route::{Methods, Route};
+pub use spool::Spool;
+pub use topics::Topics;
 
 use crate::telemetry::LogFormat;
 use crate::tls::Identity;
 use layer::Layer;
 use reader::{FromValue, Off, Section};
+use topics::Template;
 
 /// The first layer, with the meaning, unit and default of every key.
 pub const DEFAULTS: &str = include_str!("../../config.default.toml");
@@ -100,48 +112,30 @@ pub struct Settings {
     pub shadow: Shadow,
     /// The bounds of the queue of records.
     pub delivery: Delivery,
+    /// Where records wait that the queue has no room for.
+    pub spool: Option<Spool>,
     /// What does not leave the process.
     pub redact: Redact,
     /// Where records go.
     pub kafka: Kafka,
+    /// How their topics are created.
+    pub topics: Topics,
+    /// The file that they go to, beside Kafka or instead of it.
+    pub file: Option<File>,
+    /// Whether they go to standard output as well.
+    pub stdout: bool,
 }
 
-/// The bounds of captured bodies, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Capture {
-    /// Of one body.
-    pub max_body: usize,
-    /// Of all bodies together.
-    pub max_total: usize,
-}
-
-/// The bounds of the candidate's side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shadow {
-    /// Exchanges at a time.
-    pub max_in_flight: usize,
-    /// How long a finished candidate waits for the reference.
-    pub max_wait: Duration,
-    /// When a candidate that fails is left alone.
-    pub breaker: Option<Breaker>,
-}
-
-/// When a candidate that fails is left alone, and for how long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Breaker {
-    /// After so many exchanges that failed one after the other.
-    pub failures: usize,
-    /// Until it is tried again.
-    pub pause: Duration,
-}
-
-/// The bounds of the queue between the shadow and the producer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Delivery {
-    /// In records.
-    pub queue_records: usize,
-    /// In bytes.
-    pub queue_bytes: usize,
+impl Settings {
+    /// What is to be known of how records are delivered, as long as miffy runs.
+    #[must_use]
+    pub fn warnings_of_delivery(&self) -> Vec<&'static str> {
+        let without_spool = self.kafka.enabled && self.spool.is_none();
+        without_spool
+            .then_some(spool::NO_SPOOL)
+            .into_iter()
+            .collect()
+    }
 }
 
 /// A configuration that was read.
@@ -331,12 +325,15 @@ fn read(
     let mut compare = root.section("compare");
     let noise = noise::read(compare.section("noise"));
     let rules = compare::read(compare);
+    let mut kafka = root.section(kafka::TABLE);
+    let topic = Template::read(&mut kafka);
     let routes = root.take_value("routes");
     let defaults = route::Defaults {
         reference: reference.as_ref(),
         candidate: candidate.as_ref(),
         rules: rules.as_ref(),
         noise: noise_method.as_ref(),
+        topic: topic.as_ref(),
     };
     let routes = route::read(routes, &defaults, problems);
     let forwarded = root.take("forwarded");
@@ -345,11 +342,15 @@ fn read(
     let certificate = clients::certificate(&mut tls);
     let [reference_backends, candidate_backends] = backends::read(&mut root, &mut tls);
     tls.finish();
-    let capture = capture(root.section("capture"));
-    let shadow = shadow(root.section("shadow"));
-    let delivery = delivery(root.section("delivery"));
+    let capture = bounds::capture(root.section("capture"));
+    let shadow = bounds::shadow(root.section("shadow"));
+    let delivery = bounds::delivery(root.section("delivery"));
     let redact = redact::read(root.section("redact"));
-    let kafka = kafka::read(root.section("kafka"), warnings);
+    let kafka = kafka::read(kafka, topic, warnings);
+    let spool = spool::read(root.section("spool"));
+    let topics = topics::read(root.section("topics"));
+    let file = file::read(root.section("file"));
+    let stdout = file::read_stdout(root.section("stdout"));
     root.finish();
     let settings = Settings {
         listen: listen?,
@@ -370,8 +371,16 @@ fn read(
         delivery: delivery?,
         redact: redact?,
         kafka: kafka?,
+        spool: spool?,
+        topics: topics?,
+        file: file?,
+        stdout: stdout?,
     };
     check_loops(&settings, problems);
+    if !settings.kafka.enabled && settings.file.is_none() && !settings.stdout {
+        let message = "is false, and neither file.path nor stdout.enabled is set: differences would go nowhere";
+        problems.borrow_mut().add("kafka.enabled", message);
+    }
     Some(settings)
 }
 
@@ -403,61 +412,6 @@ fn listen(
     let address: Option<std::net::IpAddr> = section.take(address);
     let port = section.take(port);
     Some(SocketAddr::new(address?, port?))
-}
-
-fn capture(mut section: Section<'_>) -> Option<Capture> {
-    let max_body = section.take("max_body").map(bytes);
-    let max_total = section.take("max_total").map(bytes);
-    section.finish();
-    Some(Capture {
-        max_body: max_body?,
-        max_total: max_total?,
-    })
-}
-
-fn shadow(mut section: Section<'_>) -> Option<Shadow> {
-    let max_in_flight = section.take("max_in_flight");
-    let max_wait = section.take("max_wait");
-    let breaker = breaker(section.section("breaker"));
-    section.finish();
-    Some(Shadow {
-        max_in_flight: max_in_flight?,
-        max_wait: max_wait?,
-        breaker: breaker?,
-    })
-}
-
-#[expect(
-    clippy::option_option,
-    reason = "wrong, turned off and given are three things"
-)]
-fn breaker(mut section: Section<'_>) -> Option<Option<Breaker>> {
-    let failures: Option<Off<_>> = section.take("failures");
-    let pause = section.take("pause");
-    section.finish();
-    let (failures, pause) = failures.zip(pause)?;
-    Some(failures.0.map(|failures| Breaker { failures, pause }))
-}
-
-fn delivery(mut section: Section<'_>) -> Option<Delivery> {
-    let queue_records = section.take("queue_records");
-    let queue_bytes = section.take("queue_bytes").map(bytes);
-    let queue_bytes = queue_bytes.filter(|bytes| {
-        if *bytes == 0 {
-            section.problem("queue_bytes", "must be above 0, or no record would fit");
-        }
-        *bytes > 0
-    });
-    section.finish();
-    Some(Delivery {
-        queue_records: queue_records?,
-        queue_bytes: queue_bytes?,
-    })
-}
-
-/// A size as this machine counts; more than it can address is all of it.
-fn bytes(size: ByteSize) -> usize {
-    usize::try_from(size.as_u64()).unwrap_or(usize::MAX)
 }
 
 impl FromValue for LogFormat {
@@ -505,5 +459,14 @@ fn doubts(settings: &Settings) -> Vec<String> {
     }
     doubts.extend(settings.routes.iter().filter_map(Route::doubt_of_key));
     doubts.extend(settings.routes.iter().filter_map(Route::doubt_of_secondary));
+    if settings.kafka.enabled {
+        doubts.extend(topics::doubts(&settings.kafka.topic, &settings.routes));
+    }
+    doubts.extend(
+        settings
+            .warnings_of_delivery()
+            .into_iter()
+            .map(str::to_owned),
+    );
     doubts
 }

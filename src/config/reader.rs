@@ -213,9 +213,9 @@ impl FromValue for bool {
 
 impl FromValue for PathBuf {
     fn from_value(value: Value) -> Result<Self, String> {
-        let text = text(value, "a file's name")?;
+        let text = text(value, "a path")?;
         if text.is_empty() {
-            return Err("is empty, and must be a file's name".to_owned());
+            return Err("is empty, and must be a path".to_owned());
         }
         Ok(text.into())
     }
@@ -228,6 +228,11 @@ impl FromValue for bytesize::ByteSize {
         text.parse()
             .map_err(|_| format!("\"{text}\" is not {expected}"))
     }
+}
+
+/// A size as this machine counts; more than it can address is all of it.
+pub(super) fn bytes(size: bytesize::ByteSize) -> usize {
+    usize::try_from(size.as_u64()).unwrap_or(usize::MAX)
 }
 
 impl FromValue for BaseUrl {

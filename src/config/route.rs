@@ -11,6 +11,7 @@ use super::compare;
 use super::noise::{self, NoiseMethod};
 use super::problem::{Problems, did_you_mean};
 use super::reader::{FromValue, Section};
+use super::topics::Template;
 use crate::compare::Rules;
 
 /// One experiment. Its pattern is valid and conflicts with no other route's.
@@ -24,6 +25,8 @@ pub struct Route {
     pub methods: Option<Methods>,
     /// The name of a path parameter, or the Kafka key itself.
     pub key: Option<String>,
+    /// The Kafka topic of its records.
+    pub topic: String,
     /// Who answers.
     pub reference: BaseUrl,
     /// Who is tested.
@@ -42,6 +45,7 @@ pub(super) struct Defaults<'d> {
     pub(super) candidate: Option<&'d BaseUrl>,
     pub(super) rules: Option<&'d Rules>,
     pub(super) noise: Option<&'d NoiseMethod>,
+    pub(super) topic: Option<&'d Template>,
 }
 
 impl Route {
@@ -113,6 +117,7 @@ fn read_one(mut section: Section<'_>, defaults: &Defaults<'_>, seen: &mut Seen) 
     let name: Option<Option<String>> = section.take_optional("name");
     let methods = section.take_optional("methods");
     let key = section.take_optional("key");
+    let own_topic = Template::read_optional(&mut section);
     let own_reference = section.take_optional("reference");
     let own_candidate = section.take_optional("candidate");
     let max_in_flight = section.take_optional("max_in_flight");
@@ -122,18 +127,38 @@ fn read_one(mut section: Section<'_>, defaults: &Defaults<'_>, seen: &mut Seen) 
     let path = path.filter(|path| seen.admits_path(path, &section));
     let name = name.and_then(|name| name.or_else(|| path.clone()));
     let name = name.filter(|name| seen.admits_name(name, &section));
+    let topic = topic(&section, own_topic, defaults.topic, name.as_deref());
     section.finish();
     Some(Route {
         name: name?,
         path: path?,
         methods: methods?,
         key: key?,
+        topic: topic?,
         reference: own_reference?.or_else(|| defaults.reference.cloned())?,
         candidate: own_candidate?.or_else(|| defaults.candidate.cloned())?,
         max_in_flight: max_in_flight?,
         rules: rules?,
         noise: noise?,
     })
+}
+
+/// The topic of the route of this name, by its own key or else by `kafka.topic`; notes the problem if there is none.
+#[expect(
+    clippy::option_option,
+    reason = "wrong, left out and given are three things"
+)]
+fn topic(
+    section: &Section<'_>,
+    own: Option<Option<Template>>,
+    default: Option<&Template>,
+    name: Option<&str>,
+) -> Option<String> {
+    let own = own?;
+    let resolved = own.as_ref().or(default)?.resolve(name?);
+    resolved
+        .map_err(|message| section.problem("topic", message))
+        .ok()
 }
 
 /// The patterns and names of the routes so far.

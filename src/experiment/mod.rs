@@ -168,6 +168,7 @@ mod tests {
                 path: path.to_owned(),
                 methods: Some(Methods::Only(vec![Method::GET])),
                 key: key.map(str::to_owned),
+                topic: "miffy".to_owned(),
                 reference: base.clone(),
                 candidate: base,
                 max_in_flight: None,

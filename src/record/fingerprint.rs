@@ -54,6 +54,7 @@ mod tests {
             path: "/".to_owned(),
             methods: None,
             key: None,
+            topic: "miffy".to_owned(),
             reference: base.clone(),
             candidate: base,
             max_in_flight: None,

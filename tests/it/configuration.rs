@@ -4,11 +4,15 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
+use std::time::Duration;
 
 use http::HeaderName;
 use insta::assert_snapshot;
-use miffy::config::{DEFAULTS, Environment, Methods, Problems, Settings, Source, load};
+use miffy::config::{
+    Compression, DEFAULTS, Environment, Methods, Problems, Settings, Source, Topics, load,
+};
 use miffy::redact::Redaction;
+use miffy::spool::{Fsync, WhenFull};
 
 use crate::support::process::Miffy;
 
@@ -393,6 +397,240 @@ fn librdkafka_says_how_large_a_record_may_be() {
     }
 }
 
+/// The topics of two routes, `name` and `/a/{id}`, by what `[kafka]` and the second one say.
+fn topics(kafka: &str, own: &str) -> Vec<String> {
+    let toml = format!(
+        "routes = [{{ path = \"/\", name = \"name\" }}, {{ path = \"/a/{{id}}\"{own} }}]\n[kafka]\n{kafka}"
+    );
+    let routes = settings(&toml, &[]).unwrap().routes;
+    routes.into_iter().map(|route| route.topic).collect()
+}
+
+#[test]
+fn a_route_has_its_own_topic_or_the_one_of_all_by_its_name() {
+    assert_eq!(topics("", ""), ["miffy", "miffy"]);
+    let template = "topic = \"miffy.{route}\"";
+    assert_eq!(topics(template, ""), ["miffy.name", "miffy.a-id"]);
+    assert_eq!(topics(template, ", topic = \"own\""), ["miffy.name", "own"]);
+    assert_eq!(
+        topics("", ", topic = \"{route}_own\""),
+        ["miffy", "a-id_own"]
+    );
+}
+
+#[test]
+fn a_topic_that_kafka_would_not_take_is_an_error_with_its_key() {
+    let no_name = "routes = [{ path = \"/{*rest}\", name = \"**\" }]\n";
+    let long = format!(
+        "routes = [{{ path = \"/\", name = \"{}\" }}]\n",
+        "n".repeat(249)
+    );
+    let template = |topic: &str| format!("[kafka]\ntopic = \"{topic}\"\n");
+    for (toml, expected) in [
+        (
+            template("{name}.x"),
+            "kafka.topic: \"{name}.x\" is no topic name",
+        ),
+        (
+            template("{route} x"),
+            "kafka.topic: \"{route} x\" is no topic name",
+        ),
+        (template(".."), "kafka.topic: \"..\" is no topic name"),
+        (
+            no_name.to_owned() + &template("{route}"),
+            "routes[0].topic: \"{route}\" would be \"\" for the route \"**\"",
+        ),
+        (
+            long + &template("x{route}"),
+            "routes[0].topic: \"x{route}\" would be",
+        ),
+        (
+            "routes = [{ path = \"/\", topic = \"a b\" }]".to_owned(),
+            "routes[0].topic: \"a b\" is no topic name",
+        ),
+    ] {
+        let wrong = problems(&toml, &[]);
+        assert!(wrong.starts_with(expected), "{toml}: {wrong}");
+        assert_eq!(wrong.lines().count(), 1, "{wrong}");
+    }
+}
+
+#[test]
+fn routes_that_come_to_the_same_topic_by_the_template_are_warned_of() {
+    let warned = |kafka: &str, topic: &str| {
+        let toml = format!(
+            "routes = [{{ path = \"/a/b\" }}, {{ path = \"/a-b\"{topic} }}, {{ path = \"/c\" }}]\n[kafka]\n{kafka}"
+        );
+        let warned = warnings(&toml, &[]).join("\n");
+        warned.contains("the routes \"/a/b\" and \"/a-b\" have the same topic, \"t.a-b\"")
+    };
+    assert!(warned("topic = \"t.{route}\"", ""));
+    assert!(!warned("topic = \"t.{route}\"", ", topic = \"own\""));
+    assert!(!warned("topic = \"t.a-b\"", ""));
+    assert!(!warned(
+        "topic = \"t.{route}\"\nenabled = false\n[stdout]\nenabled = true",
+        ""
+    ));
+}
+
+#[test]
+fn records_have_to_go_somewhere() {
+    let off = "[kafka]\nenabled = false\n\"bootstrap.servers\" = \"a:b\"\n\"ssl.ca.location\" = \"/none\"\n";
+    let wrong = problems(off, &[]);
+    assert!(
+        wrong.starts_with("kafka.enabled: is false, and neither file.path nor stdout.enabled"),
+        "{wrong}"
+    );
+    assert_eq!(wrong.lines().count(), 1, "{wrong}");
+    for other in [
+        "[stdout]\nenabled = true",
+        "[file]\npath = \"records.jsonl\"",
+    ] {
+        let settings = settings(&format!("{off}{other}"), &[]).unwrap();
+        assert!(!settings.kafka.enabled);
+        assert_eq!(settings.warnings_of_delivery(), [""; 0]);
+    }
+    let typo = "[stdout]\nenabled = true\n[kafka]\nenabled = false\n\"bootstrap.server\" = \"a:1\"";
+    assert!(problems(typo, &[]).contains("unknown librdkafka property"));
+}
+
+#[test]
+fn kafka_without_a_spool_is_warned_of() {
+    let told = |environment: &[(&str, &str)]| {
+        let warned = warnings("", environment).join("\n");
+        let of_delivery = settings("", environment).unwrap().warnings_of_delivery();
+        assert!(of_delivery.iter().all(|text| warned.contains(text)));
+        of_delivery.len()
+    };
+    assert_eq!(told(&[]), 1);
+    assert_eq!(told(&[("MIFFY_SPOOL_DIRECTORY", "spool")]), 0);
+}
+
+#[test]
+fn the_spool_is_off_or_has_all_of_its_settings() {
+    assert_eq!(settings("", &[]).unwrap().spool, None);
+    let spool = |more: &str| {
+        let toml = format!("[spool]\ndirectory = \"/s\"\n{more}");
+        settings(&toml, &[]).unwrap().spool.unwrap()
+    };
+    let by_default = spool("");
+    assert_eq!(by_default.directory, Path::new("/s"));
+    assert_eq!(by_default.max_bytes, 1 << 30);
+    assert_eq!(by_default.when_full, WhenFull::DropNew);
+    assert_eq!(by_default.fsync, Fsync::Interval(Duration::from_secs(1)));
+    let other = spool("max_bytes = \"1MiB\"\nwhen_full = \"drop_old\"\nfsync = \"always\"");
+    assert_eq!(other.max_bytes, 1 << 20);
+    assert_eq!(other.when_full, WhenFull::DropOld);
+    assert_eq!(other.fsync, Fsync::Always);
+    assert_eq!(spool("fsync = \"never\"").fsync, Fsync::Never);
+    let wrong = problems(
+        "[spool]\ndirectory = \"\"\nmax_bytes = 1048575\nwhen_full = \"drop\"\nfsync = true\nfsync_interval = 1",
+        &[],
+    );
+    let keys: Vec<&str> = wrong
+        .lines()
+        .map(|line| line.split(": ").next().unwrap())
+        .collect();
+    let expected = [
+        "spool.directory",
+        "spool.max_bytes",
+        "spool.when_full",
+        "spool.fsync",
+        "spool.fsync_interval",
+    ];
+    assert_eq!(keys, expected, "{wrong}");
+}
+
+#[test]
+fn the_file_and_topics_have_their_settings() {
+    let toml = r#"
+        [file]
+        path = "records.jsonl"
+        max_size = "1KiB"
+        max_files = 3
+        compression = "zstd"
+        [topics]
+        create = true
+        partitions = 6
+        replication_factor = 3
+        retention = "7days"
+    "#;
+    let given = settings(toml, &[]).unwrap();
+    let file = given.file.unwrap();
+    assert_eq!(file.path, Path::new("records.jsonl"));
+    assert_eq!((file.max_size, file.max_files), (1024, 3));
+    assert_eq!(file.compression, Some(Compression::Zstd));
+    let topics = Topics {
+        create: true,
+        partitions: Some(6),
+        replication_factor: Some(3),
+        retention: Some(Duration::from_hours(7 * 24)),
+    };
+    assert_eq!(given.topics, topics);
+    assert_eq!(settings("", &[]).unwrap().file, None);
+    for (toml, expected) in [
+        ("[file]\npath = \"a/..\"", "file.path: "),
+        ("[file]\nmax_size = 1023", "file.max_size: "),
+        ("[file]\nmax_files = 0", "file.max_files: "),
+        ("[file]\ncompression = \"lz4\"", "file.compression: "),
+        ("[topics]\npartitions = 0", "topics.partitions: "),
+        (
+            "[topics]\nreplication_factor = 32768",
+            "topics.replication_factor: ",
+        ),
+        ("[topics]\nretention = -1", "topics.retention: "),
+    ] {
+        let wrong = problems(toml, &[]);
+        assert!(wrong.starts_with(expected), "{wrong}");
+    }
+}
+
+#[test]
+fn no_secret_property_shows_anywhere() {
+    let names: Vec<&str> = include_str!("../../src/config/librdkafka_properties.txt")
+        .lines()
+        .filter(|name| {
+            let words = [
+                "password",
+                "secret",
+                "passphrase",
+                "key.pem",
+                "oauthbearer.config",
+            ];
+            words.iter().any(|word| name.contains(word))
+        })
+        .collect();
+    assert!(names.len() > 8, "{names:?}");
+    for name in names {
+        let toml = format!("[kafka]\n\"{name}\" = \"s3cret\"");
+        let shown = match load(&Source::Text(toml), &Environment::default()) {
+            Ok(loaded) => {
+                assert_eq!(loaded.settings.kafka.properties[name], "s3cret");
+                format!("{loaded:?} {:#?}", loaded.settings)
+            }
+            Err(problems) => format!("{problems} {problems:?}"),
+        };
+        assert!(shown.contains(name), "{name}");
+        assert!(!shown.contains("s3cret"), "{name}: {shown}");
+    }
+}
+
+#[test]
+fn check_says_which_route_has_which_topic_if_they_differ() {
+    let table = |topic: &str| {
+        let toml =
+            format!("routes = [{{ path = \"/a\" }}, {{ path = \"/b\", topic = \"{topic}\" }}]");
+        let ended = Miffy::new(&["check"]).config(&toml).output();
+        let table = ended.stdout.lines().filter(|line| line.starts_with("#   "));
+        table.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let cell = |line: &String| line.split_whitespace().nth(5).unwrap().to_owned();
+    assert!(!table("miffy")[0].contains("topic"));
+    let lines = table("other");
+    assert!(lines[0].contains("  topic"), "{lines:?}");
+    assert_eq!([cell(&lines[1]), cell(&lines[2])], ["miffy", "other"]);
+}
+
 #[test]
 fn secrets_are_not_told_in_errors() {
     for toml in [
@@ -596,6 +834,8 @@ fn check_output_is_the_same_configuration_again() {
         "port = 81\nroutes = [{ path = \"/a\" }, { path = \"/b/{id}\", methods = [\"GET\"], key = \"id\" }]",
         "[kafka]\n\"enable.idempotence\" = 1\n\"metadata.broker.list\" = \"a:1\"\n",
         "[capture]\nmax_body = 5000\n[timeouts.reference]\nfirst_byte = \"1m\"\n",
+        "routes = [{ path = \"/a\", topic = \"a\" }]\n[kafka]\nenabled = false\ntopic = \"x.{route}\"\n\
+         [file]\npath = \"f\"\ncompression = \"off\"\n[spool]\ndirectory = \"s\"\n[topics]\npartitions = 3\n",
     ] {
         let ended = Miffy::new(&["check"]).config(toml).output();
         assert_eq!(
@@ -611,7 +851,9 @@ fn check_output_is_the_same_configuration_again() {
 fn check_is_content_with_a_reader_that_leaves_and_not_with_a_full_disk() {
     let check = || {
         let toml = include_str!("../../config.sample.toml");
-        Miffy::new(&["check"]).config(toml)
+        Miffy::new(&["check"])
+            .config(toml)
+            .env("MIFFY_SPOOL_DIRECTORY", "spool")
     };
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

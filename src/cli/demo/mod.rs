@@ -49,7 +49,14 @@ const RECORDS_PATIENCE: Duration = Duration::from_secs(5);
 const PRINT_PATIENCE: Duration = Duration::from_secs(1);
 
 pub(super) fn load(environment: &Environment) -> Result<Loaded, Problems> {
-    config::load(&Source::Text(SAMPLE.to_owned()), environment)
+    let mut loaded = config::load(&Source::Text(SAMPLE.to_owned()), environment)?;
+    // The broker is a part of the demo, and has no outages; and nobody's spool is to be emptied into it.
+    let of_delivery = loaded.settings.warnings_of_delivery();
+    loaded
+        .warnings
+        .retain(|warning| !of_delivery.contains(&warning.as_str()));
+    loaded.settings.spool = None;
+    Ok(loaded)
 }
 
 pub(super) fn run(loaded: Loaded) -> anyhow::Result<()> {
@@ -60,6 +67,9 @@ pub(super) fn run(loaded: Loaded) -> anyhow::Result<()> {
 
 async fn demo(mut settings: Settings) -> anyhow::Result<()> {
     let stop = signals::stop()?;
+    if !settings.kafka.enabled {
+        bail!("the demo shows what arrives in Kafka; unset MIFFY_KAFKA_ENABLED");
+    }
     // Nobody has to notice that it ends.
     settings.shutdown_delay = None;
     settings.listen.set_ip(Ipv4Addr::LOCALHOST.into());
@@ -67,19 +77,16 @@ async fn demo(mut settings: Settings) -> anyhow::Result<()> {
         .management_listen
         .set_ip(Ipv4Addr::LOCALHOST.into());
     let reference = listener("MIFFY_REFERENCE", address(&settings.reference)?).await?;
-    let candidate = &settings
-        .routes
-        .first()
-        .context("the demo needs a route")?
-        .candidate;
-    let candidate = listener("MIFFY_CANDIDATE", address(candidate)?).await?;
+    let route = settings.routes.first().context("the demo needs a route")?;
+    let topic = route.topic.clone();
+    let candidate = listener("MIFFY_CANDIDATE", address(&route.candidate)?).await?;
     let brokers = settings
         .kafka
         .properties
         .get("bootstrap.servers")
         .map_or("", String::as_str);
     let broker = listener("KAFKA_BOOTSTRAP_SERVERS", broker_address(brokers)?).await?;
-    let broker = EmbeddedBroker::start(broker, &settings.kafka.topic)?;
+    let broker = EmbeddedBroker::start(broker, &topic)?;
     let (terminal, printer) = Terminal::start();
     let plugs = Plugs {
         observer: Some(Arc::new(terminal.clone())),
@@ -88,19 +95,15 @@ async fn demo(mut settings: Settings) -> anyhow::Result<()> {
     let app = App::bind(&settings, plugs)
         .context("MIFFY_PORT and MIFFY_MANAGEMENT_PORT choose other ports")?;
     let addresses = (app.address()?, app.management_address()?);
-    terminal.introduce(&settings, addresses, &broker);
+    terminal.introduce(&settings, addresses, &broker, &topic);
     let services = [
         tokio::spawn(services::serve(reference, services::reference())),
         tokio::spawn(services::serve(candidate, services::candidate())),
     ];
-    let consumer = consumer::start(
-        &broker.address().to_string(),
-        &settings.kafka.topic,
-        &terminal,
-    )?;
+    let consumer = consumer::start(&broker.address().to_string(), &topic, &terminal)?;
     let guide = tokio::spawn(send_sample_traffic(
         addresses,
-        settings,
+        topic,
         broker.address(),
         terminal.clone(),
     ));
@@ -123,7 +126,7 @@ async fn demo(mut settings: Settings) -> anyhow::Result<()> {
 /// Sends the requests to begin with, one after the other, and says what to try next.
 async fn send_sample_traffic(
     (proxy, management): (SocketAddr, SocketAddr),
-    settings: Settings,
+    topic: String,
     broker: SocketAddr,
     terminal: Terminal,
 ) -> anyhow::Result<()> {
@@ -136,7 +139,7 @@ async fn send_sample_traffic(
     }
     // They are on their way; the guide is to come last.
     let _late = timeout(RECORDS_PATIENCE, terminal.records(SAMPLE_DIFFERENCES)).await;
-    terminal.guide(proxy, management, broker, &settings.kafka.topic);
+    terminal.guide(proxy, management, broker, &topic);
     Ok(())
 }
 

@@ -53,8 +53,8 @@ impl Terminal {
         settings: &Settings,
         (proxy, management): (SocketAddr, SocketAddr),
         broker: &EmbeddedBroker,
+        topic: &str,
     ) {
-        let topic = &settings.kafka.topic;
         let routes: Vec<&str> = settings
             .routes
             .iter()
