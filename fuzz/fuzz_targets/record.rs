@@ -24,7 +24,7 @@ use miffy::config::{BaseUrl, NoiseMethod, Redact, Route};
 use miffy::content::{self, Body, Media};
 use miffy::experiment::Experiment;
 use miffy::outcome::{Cause, Failure, Outcome, Stage};
-use miffy::record::Record;
+use miffy::record::{Record, shorten};
 use miffy::redact::{Glob, Redaction};
 use miffy_fuzz::body::{End, Pieces, block_on};
 use miffy_fuzz::tree::Tree;
@@ -202,6 +202,8 @@ fn check_all(record: &Record<'_>, flag: &dyn Fn(usize) -> usize) {
         check(record, &line);
         assert!(line.len() <= max || line == least);
         assert!(max < all.len() || line == all);
+        let shortened = shorten(&all, max);
+        assert_eq!(shortened, (line.len() <= max).then_some(line));
     }
 }
 
@@ -380,7 +382,7 @@ fn check_message(tree: &Tree<'_>, read: &Value, path: &str, headers: &HeaderMap,
             let written = &tree.at(&format!("{pointer}/body/value"))[0];
             let original = Tree::read(&source).expect("JSON");
             assert_eq!(written.meaning(), original.meaning());
-            assert_eq!(written.text, original.text.replace(['\n', '\r'], ""));
+            assert_eq!(written.text.as_bytes(), &*source);
         }
         Some(_) => {
             let value = message["body"]["value"].as_str().expect("base64");
@@ -390,20 +392,20 @@ fn check_message(tree: &Tree<'_>, read: &Value, path: &str, headers: &HeaderMap,
     }
 }
 
-/// What of a body a record holds, if it is large enough: its text if that is JSON and says so, else its bytes.
+/// What of a body a record holds, if it is large enough: its text as one line if that is JSON and says so, else
+/// its bytes.
 fn source<'b>(headers: &HeaderMap, body: &'b Captured) -> Cow<'b, [u8]> {
     let bytes = body.content.bytes();
     let content = content::Body::new(headers, bytes, LIMITS);
-    let is_plain = !content.is_encoded() && Tree::read(bytes).is_some();
     let is_over = matches!(body.content, Content::Over { .. });
-    if is_plain || is_over || content.media() != Media::Json {
+    if is_over || content.media() != Media::Json {
         return Cow::Borrowed(bytes);
     }
     let decoded = content.decoded().ok();
     let text = decoded.filter(|bytes| Tree::read(bytes).is_some());
     let text = text.or_else(|| content.text().ok().map(str::as_bytes));
     match text.and_then(Tree::read) {
-        Some(tree) => Cow::Owned(tree.text.as_bytes().to_vec()),
+        Some(tree) => Cow::Owned(tree.text.replace(['\n', '\r'], "").into_bytes()),
         None => Cow::Borrowed(bytes),
     }
 }

@@ -1,92 +1,51 @@
 //! A message in a record: its headers, and its body as `null`, JSON as it was written, or base64.
 //!
-//! It is made in two steps. A [`Visible`] has everything that may leave the process, and nothing else; a
-//! [`Message`] is what of it fits. So no cut can show a part of what is hidden.
+//! A [`Visible`] has everything of it that may leave the process, and nothing else. It is written in full; a
+//! record that is too long is cut later, so that no cut can show a part of what is hidden.
 
 use std::borrow::Cow;
 
-use base64::Engine;
+use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
+use super::shape::Truncated;
 use crate::capture::{Captured, Content};
-use crate::compare::shorten;
 use crate::content::{self, Limits};
-use crate::redact::{Form, Masks, Redaction, Sight};
-
-/// The largest parts of a message, in bytes. What is larger is cut.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
-    pub(super) body: usize,
-    /// Of one header's value.
-    pub(super) header: usize,
-}
+use crate::redact::{Form, Masks, Redaction};
 
 /// What may leave the process of a message.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct Visible<'m> {
-    headers: Texts<'m>,
-    body: Body<'m>,
+    headers: Headers<'m>,
+    body: Option<Body<'m>>,
     /// What is hidden of its headers, and of its body: paths below its own.
+    #[serde(skip)]
     hidden: [Vec<String>; 2],
 }
 
-/// Headers by name, each with its values.
-type Texts<'m> = Vec<(&'m HeaderName, Vec<Cow<'m, str>>)>;
-
+/// Headers by name, each with its values. Written as an object: a string each, or an array of them where a
+/// header is repeated.
 #[derive(Debug)]
-enum Body<'m> {
-    None,
-    Json {
-        /// As it was written, but for line breaks.
-        line: Box<RawValue>,
-        text: Cow<'m, str>,
-    },
-    Bytes {
-        bytes: Cow<'m, [u8]>,
-        /// How many there were, of which these are the first.
-        size: u64,
-    },
-}
+struct Headers<'m>(Vec<(&'m HeaderName, Vec<Cow<'m, str>>)>);
 
-/// A message ready to be written.
-#[derive(Debug, Serialize)]
-pub(super) struct Message<'m> {
-    headers: Headers<'m>,
-    body: Option<Written<'m>>,
-    #[serde(skip)]
-    cuts: [(&'static str, Cut); 2],
-}
-
-/// Headers as an object: a string each, or an array of them where a header is repeated.
-#[derive(Debug)]
-struct Headers<'m>(Texts<'m>);
-
-/// What a body is in a record, if it is anything.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", content = "value", rename_all = "lowercase")]
-enum Written<'m> {
-    Json(&'m RawValue),
-    /// In base64 (RFC 4648 §4).
-    Bytes(String),
+enum Body<'m> {
+    /// As it was written, but for line breaks.
+    Json(Cow<'m, RawValue>),
+    Bytes(Bytes<'m>),
 }
 
-/// How many bytes there are, and how many of them are in the record.
-#[derive(Debug, Clone, Copy, Default)]
-struct Cut {
+/// Bytes, written in base64 (RFC 4648 §4).
+#[derive(Debug)]
+struct Bytes<'m> {
+    bytes: Cow<'m, [u8]>,
+    /// How many there were, of which these are the first.
     size: u64,
-    kept: u64,
-}
-
-/// Something that is not all there: its path in the record, its size in bytes, and how many of them are.
-#[derive(Debug, Serialize)]
-pub(super) struct Truncated {
-    field: String,
-    size: u64,
-    kept: u64,
 }
 
 /// Who hides, and within which bounds bodies are decoded for it.
@@ -112,8 +71,8 @@ impl<'m> Visible<'m> {
         let (headers, hidden) = texts(headers, filter);
         Self {
             headers,
-            hidden: [hidden, sight.places.clone()],
-            body: self::body(sight, body),
+            hidden: [hidden, sight.places],
+            body: self::body(sight.form, body),
         }
     }
 
@@ -129,97 +88,67 @@ impl<'m> Visible<'m> {
         hidden.map(move |pointer| format!("{path}.body{pointer}"))
     }
 
-    /// What of it fits.
-    pub(super) fn within(&self, bounds: Bounds) -> Message<'_> {
-        let (body, body_cut) = self.body.within(bounds.body);
-        let mut headers_cut = Cut::default();
-        let mut headers = Vec::with_capacity(self.headers.len());
-        for (name, texts) in &self.headers {
-            let mut shown = Vec::with_capacity(texts.len());
-            for text in texts {
-                headers_cut.size += text.len() as u64;
-                headers_cut.kept += text.len().min(bounds.header) as u64;
-                shown.push(shorten(text, bounds.header));
-            }
-            headers.push((*name, shown));
-        }
-        let headers = Headers(headers);
-        Message {
-            headers,
-            body,
-            cuts: [("headers", headers_cut), ("body", body_cut)],
-        }
-    }
-}
-
-impl Message<'_> {
-    /// What of it is not all there. `path` is its own in the record.
-    pub(super) fn truncated(&self, path: &str) -> impl Iterator<Item = Truncated> {
-        let cut = self.cuts.iter().filter(|(_, cut)| cut.kept < cut.size);
-        cut.map(move |(part, cut)| Truncated {
-            field: format!("{path}.{part}"),
-            size: cut.size,
-            kept: cut.kept,
+    /// What of it is not all there, because it was not kept. `path` is its own in the record.
+    pub(super) fn truncated(&self, path: &str) -> Option<Truncated> {
+        let Some(Body::Bytes(Bytes { bytes, size })) = &self.body else {
+            return None;
+        };
+        let (size, kept) = (*size, bytes.len() as u64);
+        (kept < size).then(|| Truncated {
+            field: format!("{path}.body"),
+            size,
+            kept,
         })
+    }
+
+    /// About how many bytes its body takes in a record.
+    pub(super) fn size_of_body(&self) -> usize {
+        match &self.body {
+            None => 0,
+            Some(Body::Json(text)) => text.get().len(),
+            Some(Body::Bytes(it)) => it.bytes.len().div_ceil(3) * 4,
+        }
     }
 }
 
 /// A body that may be shown.
-fn body<'m>(sight: Sight<'m>, captured: &Captured) -> Body<'m> {
+fn body<'m>(form: Form<'m>, captured: &Captured) -> Option<Body<'m>> {
     if captured.len == 0 {
-        return Body::None;
+        return None;
     }
-    let is_over = matches!(captured.content, Content::Over { .. });
-    match sight.form {
-        Form::Json(text) => match line(&text) {
-            Some(line) => Body::Json { line, text },
-            None => Body::None,
-        },
-        Form::Bytes(bytes) => Body::Bytes {
-            size: if is_over {
-                captured.len
-            } else {
-                bytes.len() as u64
-            },
-            bytes,
-        },
-        Form::Mask(mask) => Body::Bytes {
-            size: mask.len() as u64,
-            bytes: Cow::Owned(mask.into_bytes()),
-        },
-    }
+    let bytes = match form {
+        Form::Json(text) => return line(text).map(Body::Json),
+        Form::Bytes(bytes) => bytes,
+        Form::Mask(mask) => {
+            let size = mask.len() as u64;
+            let bytes = Cow::Owned(mask.into_bytes());
+            return Some(Body::Bytes(Bytes { bytes, size }));
+        }
+    };
+    let size = match captured.content {
+        Content::Over { .. } => captured.len,
+        Content::Whole(_) => bytes.len() as u64,
+    };
+    Some(Body::Bytes(Bytes { bytes, size }))
 }
 
-impl Body<'_> {
-    /// At most its first `max` bytes.
-    fn within(&self, max: usize) -> (Option<Written<'_>>, Cut) {
-        let (bytes, size) = match self {
-            Self::None => return (None, Cut::default()),
-            Self::Json { line, text } if text.len() <= max => {
-                let size = text.len() as u64;
-                return (Some(Written::Json(line)), Cut { size, kept: size });
-            }
-            Self::Json { text, .. } => (text.as_bytes(), text.len() as u64),
-            Self::Bytes { bytes, size } => (&**bytes, *size),
-        };
-        let shown = &bytes[..bytes.len().min(max)];
-        let kept = shown.len() as u64;
-        (
-            Some(Written::Bytes(STANDARD.encode(shown))),
-            Cut { size, kept },
-        )
+/// A JSON text as one line, otherwise as it is; not copied if it is one.
+fn line(text: Cow<'_, str>) -> Option<Cow<'_, RawValue>> {
+    const BREAKS: [char; 2] = ['\n', '\r'];
+    match text {
+        Cow::Borrowed(text) if !text.trim_ascii().contains(BREAKS) => {
+            serde_json::from_str(text).ok().map(Cow::Borrowed)
+        }
+        // Strings hold no bare line breaks (RFC 8259 §7), so these stand between tokens.
+        text => {
+            let line = text.trim_ascii().replace(BREAKS, "");
+            RawValue::from_string(line).ok().map(Cow::Owned)
+        }
     }
-}
-
-/// A JSON text as one line, otherwise as it is.
-fn line(text: &str) -> Option<Box<RawValue>> {
-    // Strings hold no bare line breaks (RFC 8259 §7), so these stand between tokens.
-    let line = text.trim_ascii().replace(['\n', '\r'], "");
-    RawValue::from_string(line).ok()
 }
 
 /// The headers, and what is hidden of them.
-fn texts<'m>(headers: &'m HeaderMap, filter: Filter<'_>) -> (Texts<'m>, Vec<String>) {
+fn texts<'m>(headers: &'m HeaderMap, filter: Filter<'_>) -> (Headers<'m>, Vec<String>) {
     let mut hidden = Vec::new();
     let names = headers.keys().map(|name| {
         let values = headers.get_all(name).iter().map(|value| {
@@ -231,7 +160,7 @@ fn texts<'m>(headers: &'m HeaderMap, filter: Filter<'_>) -> (Texts<'m>, Vec<Stri
         });
         (name, values.collect())
     });
-    let texts = names.collect();
+    let texts = Headers(names.collect());
     hidden.dedup();
     (texts, hidden)
 }
@@ -246,5 +175,11 @@ impl Serialize for Headers<'_> {
             }
         }
         map.end()
+    }
+}
+
+impl Serialize for Bytes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Base64Display::new(&self.bytes, &STANDARD))
     }
 }

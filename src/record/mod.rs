@@ -7,7 +7,8 @@
 //!
 //! - It is one line. A JSON body stands in it as it was written, but for line breaks between tokens.
 //! - It is no larger than its bound: bodies, then differences, then headers' values are cut, and it says
-//!   which. Only a target, or headers' names, of hundreds of KiB can make it larger.
+//!   which. Only a target, or headers' names, of hundreds of KiB can make it larger. It can be cut again
+//!   when it is but a line, such as when a broker says how much it takes ([`shorten()`]).
 //! - What is hidden is not in it, whatever is cut: what may be seen is settled first. It says what is masked.
 //!
 //! # Layout
@@ -16,71 +17,40 @@
 //! - `fingerprint`: what differences of one class have in common
 //! - `message`: headers, and a body's form
 //! - `shape`: the fields
+//! - `shorten`: fitting into a size
 
 mod captured;
 mod fingerprint;
 mod message;
 mod shape;
+mod shorten;
 
 use std::time::SystemTime;
 
 use uuid::Uuid;
 
 use crate::capture::{Captured, RequestHead, Side};
-use crate::compare::{Differences, shorten};
+use crate::compare::{self, Differences};
 use crate::experiment::Experiment;
 use crate::outcome::Outcome;
 use crate::redact::{Line, Masks};
 pub use captured::{CapturedAnswer, CapturedRecord, NoRecord};
 use fingerprint::Fingerprint;
-use message::{Bounds, Filter, Truncated, Visible};
+use message::{Filter, Visible};
 use shape::{
     CandidateShape, DifferenceShape, RecordShape, ReferenceShape, RequestShape, ResponseShape,
+    Truncated,
 };
+pub use shorten::shorten;
 
 /// Fingerprints, masked places and notes that a record lists.
 const MAX_LISTED: usize = 100;
 
-/// The same of a record that has to be cut as far as it can be.
-const MIN_LISTED: usize = 10;
-
 /// Bytes of a masked place's path, and of a note, that are shown.
 const MAX_TEXT: usize = 256;
 
-/// How much of everything a record holds: the first of these with which it fits, else the last.
-const STEPS: [Step; 11] = [
-    step(usize::MAX, usize::MAX, usize::MAX),
-    step(256 * 1024, usize::MAX, usize::MAX),
-    step(64 * 1024, usize::MAX, usize::MAX),
-    step(16 * 1024, usize::MAX, usize::MAX),
-    step(4 * 1024, usize::MAX, usize::MAX),
-    step(1024, usize::MAX, usize::MAX),
-    step(0, usize::MAX, usize::MAX),
-    step(0, 10, 1024),
-    step(0, 1, 1024),
-    step(0, 1, 64),
-    step(0, 0, 0),
-];
-
-/// The bounds of a record's parts.
-#[derive(Debug, Clone, Copy)]
-struct Step {
-    parts: Bounds,
-    /// How many differences are listed.
-    differences: usize,
-    /// How many fingerprints, masked places and notes.
-    listed: usize,
-}
-
-const fn step(body: usize, differences: usize, header: usize) -> Step {
-    let parts = Bounds { body, header };
-    let listed = if header == 0 { MIN_LISTED } else { MAX_LISTED };
-    Step {
-        parts,
-        differences,
-        listed,
-    }
-}
+/// About how many bytes a record has beside its bodies.
+const USUAL_SIZE: usize = 4096;
 
 /// A difference, with everything that is published of it.
 #[derive(Debug)]
@@ -128,15 +98,12 @@ impl Record<'_> {
     /// The record as a line of JSON without its end, of at most `max` bytes unless its target and the
     /// names of its headers alone are larger.
     pub fn encode(&self, max: usize) -> Result<Vec<u8>, serde_json::Error> {
-        let view = self.view();
-        let mut line = Vec::new();
-        for step in STEPS {
-            line = self.line(&view, step)?;
-            if line.len() <= max {
-                break;
-            }
+        // What bodies are copied into is gone before the line is cut.
+        let line = self.line(&self.view())?;
+        if line.len() <= max {
+            return Ok(line);
         }
-        Ok(line)
+        shorten::cut(&line, max)
     }
 
     fn view(&self) -> View<'_> {
@@ -184,22 +151,17 @@ impl Record<'_> {
         listed.map(of).collect()
     }
 
-    fn line(&self, view: &View<'_>, step: Step) -> Result<Vec<u8>, serde_json::Error> {
-        let mut truncated = Vec::new();
-        let message = view.request.within(step.parts);
-        truncated.extend(message.truncated("request"));
-        let mut response = |name: &str, side| response(side, name, step, &mut truncated);
-        let reference = response("reference.response", &view.reference);
-        let candidate = response("candidate.response", &view.candidate);
+    /// The record in full.
+    fn line(&self, view: &View<'_>) -> Result<Vec<u8>, serde_json::Error> {
         let target = &view.target.text;
         let differences = self.differences.list().iter().zip(&view.fingerprints);
-        let differences = differences.take(step.differences);
         let differences = differences.map(|(difference, fingerprint)| DifferenceShape {
             difference,
             fingerprint: *fingerprint,
         });
-        let notes = self.notes.iter().take(step.listed);
-        serde_json::to_vec(&RecordShape {
+        let notes = self.notes.iter().take(MAX_LISTED);
+        let mut line = Vec::with_capacity(view.size());
+        let shape = RecordShape {
             id: self.id,
             timestamp: timestamp(self.request.received),
             experiment: &self.experiment.name,
@@ -210,42 +172,35 @@ impl Record<'_> {
                 uri: target,
                 route: &self.experiment.path,
                 params: self.params,
-                message,
+                message: &view.request,
             },
             reference: ReferenceShape {
                 url: format!("{}{target}", self.experiment.reference),
-                response: reference,
+                response: response(&view.reference),
                 timing: self.reference.into(),
             },
             candidate: CandidateShape {
                 name: &self.experiment.candidate.name,
                 url: format!("{}{target}", self.experiment.candidate.base),
-                response: candidate,
+                response: response(&view.candidate),
                 timing: self.candidate.into(),
             },
             differences: differences.collect(),
             differences_total: self.differences.total(),
-            fingerprints: first(&view.distinct, step.listed),
-            notes: notes.map(|note| shorten(note, MAX_TEXT)).collect(),
-            redacted: first(&view.redacted, step.listed),
-            truncated,
-        })
+            fingerprints: &view.distinct,
+            notes: notes.map(|it| compare::shorten(it, MAX_TEXT)).collect(),
+            redacted: &view.redacted,
+            truncated: view.truncated(),
+        };
+        serde_json::to_writer(&mut line, &shape)?;
+        Ok(line)
     }
 }
 
 impl View<'_> {
     /// The paths of what is hidden: first of heads, which are few.
     fn redacted(&self) -> Vec<String> {
-        let responses = [
-            ("reference.response", &self.reference),
-            ("candidate.response", &self.candidate),
-        ];
-        let messages = || {
-            let responses = responses.iter();
-            let responses =
-                responses.filter_map(|(path, side)| Some((*path, &side.as_ref().ok()?.1)));
-            std::iter::once(("request", &self.request)).chain(responses)
-        };
+        let messages = || self.messages();
         let headers = messages().flat_map(|(path, message)| message.hidden_headers(path));
         let target = self
             .target
@@ -254,22 +209,37 @@ impl View<'_> {
             .map(|name| format!("request.uri{name}"));
         let places = messages().flat_map(|(path, message)| message.hidden_places(path));
         let paths = headers.chain(target).chain(places);
-        let short = |path: String| shorten(&path, MAX_TEXT).into_owned();
+        let short = |path: String| compare::shorten(&path, MAX_TEXT).into_owned();
         paths.map(short).take(MAX_LISTED).collect()
+    }
+
+    /// What was not kept of bodies.
+    fn truncated(&self) -> Vec<Truncated> {
+        let cuts = self.messages().map(|(path, it)| it.truncated(path));
+        cuts.flatten().collect()
+    }
+
+    /// About how many bytes the record has.
+    fn size(&self) -> usize {
+        let bodies = self.messages().map(|(_, it)| it.size_of_body());
+        USUAL_SIZE + bodies.sum::<usize>()
+    }
+
+    /// Each message that there is, with its path in the record.
+    fn messages(&self) -> impl Iterator<Item = (&'static str, &Visible<'_>)> {
+        let responses = [
+            ("reference.response", &self.reference),
+            ("candidate.response", &self.candidate),
+        ];
+        let responses = responses.into_iter();
+        let responses = responses.filter_map(|(path, side)| Some((path, &side.as_ref().ok()?.1)));
+        std::iter::once(("request", &self.request)).chain(responses)
     }
 }
 
-/// A side's response within the bounds of a step; what is not all there is added to `truncated`.
-fn response<'v>(
-    side: &'v SideView<'_>,
-    path: &str,
-    step: Step,
-    truncated: &mut Vec<Truncated>,
-) -> ResponseShape<'v> {
+fn response<'v>(side: &'v SideView<'_>) -> ResponseShape<'v> {
     match side {
-        Ok((status, visible)) => {
-            let message = visible.within(step.parts);
-            truncated.extend(message.truncated(path));
+        Ok((status, message)) => {
             let status = *status;
             ResponseShape::Answered { status, message }
         }
@@ -286,10 +256,6 @@ fn distinct(fingerprints: &[Fingerprint]) -> Vec<Fingerprint> {
         }
     }
     distinct
-}
-
-fn first<T>(items: &[T], max: usize) -> &[T] {
-    &items[..items.len().min(max)]
 }
 
 /// RFC 3339, in UTC, to the millisecond.

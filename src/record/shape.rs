@@ -1,13 +1,13 @@
 //! The record's fields. `docs/record.schema.json` says the same.
 
-use serde::Serialize;
 use serde::ser::Serializer;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use std::borrow::Cow;
 
 use super::fingerprint::Fingerprint;
-use super::message::{Message, Truncated};
+use super::message::Visible;
 use crate::capture::Side;
 use crate::compare::Difference;
 use crate::telemetry::milliseconds;
@@ -46,7 +46,7 @@ pub(super) struct RequestShape<'a> {
     #[serde(serialize_with = "pairs")]
     pub(super) params: &'a [(&'a str, &'a str)],
     #[serde(flatten)]
-    pub(super) message: Message<'a>,
+    pub(super) message: &'a Visible<'a>,
 }
 
 #[derive(Serialize)]
@@ -73,11 +73,19 @@ pub(super) enum ResponseShape<'a> {
     Answered {
         status: u16,
         #[serde(flatten)]
-        message: Message<'a>,
+        message: &'a Visible<'a>,
     },
     Failed {
         error: &'static str,
     },
+}
+
+/// Something that is not all there: its path in the record, its size in bytes, and how many of them are.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Truncated {
+    pub(super) field: String,
+    pub(super) size: u64,
+    pub(super) kept: u64,
 }
 
 /// Times from the request's start, in milliseconds.

@@ -27,7 +27,7 @@ use http::HeaderName;
 use ring::hmac;
 use ring::rand::SystemRandom;
 
-pub(crate) use body::{Form, Sight};
+pub(crate) use body::Form;
 pub use glob::Glob;
 
 use crate::config::Redact;
