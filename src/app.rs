@@ -18,10 +18,11 @@ use tracing::{info, warn};
 use crate::capture::{Budget, Limits};
 use crate::client::Client;
 use crate::config::{Backends, NoiseMethod, Settings};
-use crate::delivery::{BrokerState, Counts, Delivery};
+use crate::delivery::{Delivery, Totals};
 use crate::experiment::Experiment;
 use crate::management::{self, Management};
 use crate::proxy::{self, Alive, Connections, LiveMetrics, Proxy, Server};
+use crate::record;
 use crate::redact::Redaction;
 use crate::shadow::{self, Observer, Shadow, Threads};
 use crate::telemetry::metrics as names;
@@ -96,9 +97,7 @@ impl App {
         let listener = bind(settings.listen)?;
         let management_listener = bind(settings.management_listen)?;
         let telemetry = Arc::new(Telemetry::new());
-        let counts = telemetry.register(Counts::register);
-        let delivery = Delivery::start(&settings.kafka, settings.delivery, counts)
-            .context("the Kafka producer can't be created")?;
+        let delivery = telemetry.register(|| Delivery::start(settings, record::shorten))?;
         let delivery = Arc::new(delivery);
         let redaction = Arc::new(Redaction::new(settings.redact.clone())?);
         let experiments: Vec<Arc<Experiment>> = settings
@@ -156,7 +155,8 @@ impl App {
         let management = Management {
             alive: Alive::default(),
             stopping: Arc::new(AtomicBool::new(false)),
-            broker: delivery.broker().clone(),
+            delivery: delivery.clone(),
+            warnings: settings.warnings_of_delivery().into(),
             sample: gauges.sampler(&telemetry),
             telemetry,
         };
@@ -272,14 +272,33 @@ async fn drain(
         warn!("connections are still open, and are given up");
     }
     shadow.drain(exchanges_end).await;
-    let totals = delivery.drain(end).await;
+    let sinks = delivery.drain(end).await;
+    let mut totals = Totals::default();
+    for sink in &sinks {
+        totals += sink.totals;
+        if sinks.len() > 1 {
+            info!(
+                sink = sink.name,
+                records = sink.totals.found,
+                published = sink.totals.published,
+                spooled = sink.totals.spooled,
+                dropped = sink.totals.dropped,
+                drops = sink.drops,
+                "delivered"
+            );
+        }
+    }
+    let drops = sinks.iter().map(|sink| sink.drops.as_str());
+    let drops: Vec<&str> = drops.filter(|drops| !drops.is_empty()).collect();
     let ledger = shadow.ledger();
     info!(
         matched = ledger.requests(),
         outcomes = ledger.summary(),
         records = totals.found,
         published = totals.published,
+        spooled = totals.spooled,
         dropped = totals.dropped,
+        drops = drops.join(" "),
         "stopped"
     );
 }
@@ -352,13 +371,20 @@ fn shadow_parts(
         max_in_flight: settings.shadow.max_in_flight,
         max_wait: settings.shadow.max_wait,
         breaker: settings.shadow.breaker,
-        max_message: settings
-            .kafka
-            .max_message_bytes
-            .min(settings.delivery.queue_bytes),
+        max_message: max_message(settings),
         delivery,
         observer,
     })
+}
+
+/// How large a record may be from the start, its key included.
+fn max_message(settings: &Settings) -> usize {
+    let queue = settings.delivery.queue_bytes;
+    if settings.kafka.enabled {
+        queue.min(settings.kafka.max_message_bytes)
+    } else {
+        queue
+    }
 }
 
 /// Where gauges come from that are kept for other reasons, too.
@@ -372,38 +398,30 @@ struct Gauges {
 }
 
 impl Gauges {
-    /// Sets the gauges whenever it is called.
+    /// Sets the gauges whenever it is called, which is to be in [`Telemetry::register`].
     fn sampler(self, telemetry: &Telemetry) -> Arc<dyn Fn() + Send + Sync> {
         let gauges = [
             names::CONNECTIONS,
             names::LIVE_IN_FLIGHT,
             names::SHADOW_IN_FLIGHT,
             names::CAPTURED_BYTES,
-            names::QUEUE_RECORDS,
-            names::QUEUE_BYTES,
-            names::KAFKA_QUEUE,
-            names::KAFKA_UP,
         ];
         let (gauges, lost) = telemetry.register(|| {
             let lost = names::counter(names::LOG_LINES_DROPPED, None);
             (gauges.map(names::gauge), lost)
         });
         Arc::new(move || {
-            let counts = self.delivery.counts();
             let values = [
                 self.connections.load(Ordering::Relaxed),
                 self.live.load(Ordering::Relaxed),
                 self.shadow.in_flight(),
                 self.budget.held(),
-                counts.queued_records(),
-                counts.queued_bytes(),
-                counts.at_kafka(),
-                usize::from(self.delivery.broker().get() == BrokerState::Reached),
             ];
             for (gauge, value) in gauges.iter().zip(values) {
                 #[expect(clippy::cast_precision_loss, reason = "no gauge comes near 2^53")]
                 gauge.set(value as f64);
             }
+            self.delivery.sample();
             if let Some(count) = &self.lost_log_lines {
                 lost.absolute(count());
             }

@@ -14,6 +14,7 @@
 //!                        │
 //!                        ▼
 //!                     compare ─► record ─► delivery ─► Kafka
+//!                                             └─► spool while Kafka is away
 //! ```
 //!
 //! - [`app`]: the composition root
@@ -29,7 +30,7 @@
 //! - `json`: JSON as it is written
 //! - [`redact`]: what may leave the process
 //! - [`record`]: what is published
-//! - [`delivery`]: the way to Kafka
+//! - [`delivery`]: the way to Kafka, and other sinks
 //! - [`spool`]: a bounded queue on disk
 //! - [`outcome`]: how a matched request can end
 //! - [`management`]: health, readiness, metrics

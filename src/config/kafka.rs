@@ -81,6 +81,13 @@ pub struct Kafka {
 }
 
 impl Kafka {
+    /// Whether records that the broker has already are told from others.
+    #[must_use]
+    pub fn is_idempotent(&self) -> bool {
+        let value = self.properties.get(IDEMPOTENCE);
+        value.is_some_and(|value| matches!(value.as_str(), "true" | "t" | "1"))
+    }
+
     /// The properties as rdkafka takes them.
     #[must_use]
     pub fn client_config(&self) -> ClientConfig {

@@ -215,7 +215,7 @@ impl FromValue for PathBuf {
     fn from_value(value: Value) -> Result<Self, String> {
         let text = text(value, "a path")?;
         if text.is_empty() {
-            return Err("is empty, and must be a path".to_owned());
+            return Err("is empty, which is no path".to_owned());
         }
         Ok(text.into())
     }

@@ -29,12 +29,12 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// A spool of these settings. Its segments are small enough that what was delivered makes room soon, and
+    /// A sink's spool of these settings, in a directory of its own. Its segments are small enough that what was delivered makes room soon, and
     /// large enough that there are few of them.
     #[must_use]
-    pub fn options(&self) -> Options {
+    pub fn options(&self, sink: &str) -> Options {
         Options {
-            directory: self.directory.clone(),
+            directory: self.directory.join(sink),
             max_bytes: self.max_bytes,
             segment_bytes: (self.max_bytes / 16).clamp(64 * KIB, 16 * MIB),
             when_full: self.when_full,
@@ -123,7 +123,7 @@ mod tests {
                 when_full: WhenFull::DropNew,
                 fsync: Fsync::Never,
             };
-            assert_eq!(spool.options().segment_bytes, expected);
+            assert_eq!(spool.options("sink").segment_bytes, expected);
         }
     }
 }

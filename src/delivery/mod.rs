@@ -1,166 +1,326 @@
-//! Records on their way to Kafka: a bounded queue, and the producer behind it.
+//! Records on their way to where they are looked at: Kafka, a file, standard output, any of them together.
 //!
 //! ```text
-//! publish ─► queue (records, bytes) ─► librdkafka's queue ─► broker
+//! publish ─► lane of a sink: queue (records, bytes) ─► window ─► sink
+//!                               └─► spool (disk) ───────┘
 //! ```
+//!
+//! Each sink has a lane of its own, which is a thread, and which no other one holds up.
 //!
 //! Invariants:
 //!
-//! - [`Delivery::publish`] never waits. A full queue drops the new record, and counts it.
-//! - Every record is published or dropped with a reason, once: found = waiting + published + dropped, at
-//!   any time ([`Totals`]).
-//! - librdkafka's queue being full holds ours back, and drops nothing.
+//! - [`Delivery::publish`] never waits. Without room for a record, that one is dropped, and counted.
+//! - Every record is published or dropped with a reason, once for each sink: found = waiting + spooled + published +
+//!   dropped, at any time ([`Totals`]).
+//! - Records of one key reach the sink in the order in which they were found, over failures and restarts. One that
+//!   the sink took without being able to say so reaches it twice.
+//! - With a spool, what the sink does not confirm within a second is on disk.
 //!
 //! # Layout
 //!
-//! - `counts`: what became of the records
-//! - `kafka`: the producer
-//! - `status`: whether a broker is reached
+//! - `file`, `kafka`, `stdout`: the sinks
+//! - `lane`: the way to one of them
+//! - `ledger`: what became of the records
+//! - `lines`: records as lines, for sinks of such
+//! - `metrics`: that, for everybody to see
+//! - `outgoing`: a record, and its form on disk
+//! - `shared`: what publishers, lane and sink share
+//! - `sink`: what a lane knows of a sink
+//! - `window`: what a sink has and has not confirmed
 
-mod counts;
+mod file;
 mod kafka;
-mod status;
+mod lane;
+mod ledger;
+mod lines;
+mod metrics;
+mod outgoing;
+mod shared;
+mod sink;
+mod stdout;
+#[cfg(test)]
+mod testing;
+mod window;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
-use rdkafka::error::KafkaError;
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::sync::watch;
 use tokio::time::timeout_at;
-use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 
-pub use counts::{Counts, DropReason, Totals};
-pub use status::{BrokerState, BrokerStatus};
+pub use kafka::{BrokerState, BrokerStatus};
+pub use lane::Shorten;
+pub use ledger::{DropReason, Totals};
+pub use outgoing::Outgoing;
+pub use sink::Problem;
 
 use crate::config;
+use crate::spool::{self, Spool};
 use crate::telemetry::Throttle;
-use kafka::{PURGE_PAUSE, Producer, Stop};
+use crate::telemetry::metrics::DELIVERY;
+use file::FileSink;
+use kafka::KafkaSink;
+use lane::{END_PATIENCE, Lane};
+use ledger::Ledger;
+use shared::{Bounds, Shared};
+use sink::{Reports, Sink};
+use stdout::StdoutSink;
 
-/// A record to be published.
-#[derive(Debug)]
-pub struct Outgoing {
-    /// Its key, which decides its partition and so its order.
-    pub key: String,
-    /// Its bytes.
-    pub payload: Vec<u8>,
+/// Kafka's name among the sinks.
+const KAFKA: &str = "kafka";
+
+/// Why delivery can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// librdkafka refuses its configuration, or can't start.
+    #[error("the Kafka producer can't be created")]
+    Kafka(#[from] rdkafka::error::KafkaError),
+    /// The spool can't be opened.
+    #[error("spool.directory")]
+    Spool(#[from] spool::OpenError),
+    /// The file can't be opened.
+    #[error("{0}")]
+    File(io::Error),
+    /// Standard output can't be used.
+    #[error("standard output can't be used: {0}")]
+    Stdout(io::Error),
+    /// There is no thread for a lane.
+    #[error("a thread can't be started: {0}")]
+    Thread(io::Error),
 }
 
-impl Outgoing {
-    fn size(&self) -> usize {
-        self.key.len() + self.payload.len()
-    }
-}
-
-/// The way to Kafka.
+/// The way to all sinks.
 #[derive(Debug)]
 pub struct Delivery {
-    queue: mpsc::Sender<Outgoing>,
-    max_bytes: usize,
-    counts: Arc<Counts>,
-    broker: BrokerStatus,
-    stop: Stop,
-    worker: Mutex<Option<JoinHandle<Producer>>>,
+    lanes: Vec<Handle>,
+    broker: Option<BrokerStatus>,
+}
+
+/// A lane that runs.
+#[derive(Debug)]
+struct Handle {
+    name: &'static str,
+    shared: Arc<Shared>,
+    /// Closed when it has ended.
+    ended: watch::Receiver<()>,
     /// Keeps the log readable while there is no room.
     drops: Throttle,
 }
 
+impl Handle {
+    fn push(&self, record: Outgoing) {
+        if let Err(reason) = self.shared.push(record)
+            && let Some(unsaid) = self.drops.admit()
+        {
+            let (sink, reason) = (self.name, reason.name());
+            warn!(sink, reason, unsaid, "a record was dropped");
+        }
+    }
+}
+
+/// How a sink is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkState {
+    /// Its name.
+    pub name: &'static str,
+    /// What is wrong with it.
+    pub problem: Option<Problem>,
+    /// What became of its records.
+    pub totals: Totals,
+    /// Why records were dropped, with their numbers, as in `queue_full=3 too_large=1`.
+    pub drops: String,
+}
+
 impl Delivery {
-    /// Creates the producer, and starts the task that feeds it. Must be called within a runtime.
-    ///
-    /// # Errors
-    ///
-    /// When librdkafka refuses its configuration, or can't start.
-    pub fn start(
-        kafka: &config::Kafka,
-        bounds: config::Delivery,
-        counts: Counts,
-    ) -> Result<Self, KafkaError> {
-        let counts = Arc::new(counts);
-        let broker = BrokerStatus::default();
-        let producer = Producer::new(kafka, counts.clone(), broker.clone())?;
-        let (queue, records) = mpsc::channel(bounds.queue_records);
-        let stop = Stop {
-            taking: CancellationToken::new(),
-            waiting: CancellationToken::new(),
+    /// Starts the lanes of all sinks that are on. To be called in [`Telemetry::register`](crate::telemetry::Telemetry).
+    pub fn start(settings: &config::Settings, shorten: Shorten) -> Result<Self, StartError> {
+        let mut delivery = Self {
+            lanes: Vec::new(),
+            broker: None,
         };
-        let worker = tokio::spawn(producer.feed(records, stop.clone()));
-        Ok(Self {
-            queue,
-            max_bytes: bounds.queue_bytes,
-            counts,
-            broker,
-            stop,
-            worker: Mutex::new(Some(worker)),
-            drops: Throttle::default(),
+        let starter = Starter { settings, shorten };
+        if settings.kafka.enabled {
+            let topics = settings.routes.iter().map(|route| route.topic.as_str());
+            let topics: BTreeSet<&str> = topics.collect();
+            let broker = delivery.broker.insert(BrokerStatus::default());
+            delivery.lanes.push(starter.start(KAFKA, |reports| {
+                let mut sink = KafkaSink::new(&settings.kafka, reports, broker.clone())?;
+                if settings.topics.create {
+                    sink.create_topics(topics, settings.topics);
+                }
+                Ok(sink)
+            })?);
+        }
+        if let Some(file) = &settings.file {
+            delivery.lanes.push(starter.start("file", |reports| {
+                FileSink::new(file.clone(), reports).map_err(StartError::File)
+            })?);
+        }
+        if settings.stdout {
+            let start = |reports| StdoutSink::new(reports).map_err(StartError::Stdout);
+            delivery.lanes.push(starter.start("stdout", start)?);
+        }
+        Ok(delivery)
+    }
+
+    /// Queues a record for every sink, or drops it where there is no room; never waits.
+    pub fn publish(&self, record: Outgoing) {
+        let Some((last, others)) = self.lanes.split_last() else {
+            return;
+        };
+        for lane in others {
+            lane.push(record.clone());
+        }
+        last.push(record);
+    }
+
+    /// A difference for which no record could be made.
+    pub fn unwritable(&self) {
+        for lane in &self.lanes {
+            lane.shared
+                .ledger(|ledger| ledger.refuse(DropReason::Internal));
+        }
+    }
+
+    /// Whether a broker is reached; `None` without Kafka.
+    #[must_use]
+    pub fn broker(&self) -> Option<BrokerState> {
+        self.broker.as_ref().map(BrokerStatus::get)
+    }
+
+    /// How each sink is doing.
+    #[must_use]
+    pub fn sinks(&self) -> Vec<SinkState> {
+        let state = |lane: &Handle| {
+            let account = |ledger: &mut Ledger| (ledger.totals(), ledger.drops());
+            let (totals, drops) = lane.shared.ledger(account);
+            SinkState {
+                name: lane.name,
+                problem: self.problem(lane),
+                totals,
+                drops,
+            }
+        };
+        self.lanes.iter().map(state).collect()
+    }
+
+    /// What is wrong with a sink: with its records, or else with its broker.
+    fn problem(&self, lane: &Handle) -> Option<Problem> {
+        let broker = self.broker.as_ref().filter(|_| lane.name == KAFKA);
+        lane.shared.problem().or_else(|| {
+            let broker = broker?;
+            let is_away = broker.get() == BrokerState::Unreachable;
+            broker.problem().or_else(|| {
+                is_away.then(|| Problem {
+                    reason: "no broker is reached".to_owned(),
+                    remedy: None,
+                })
+            })
         })
     }
 
-    /// Queues a record, or drops it if there is no room; never waits.
-    pub fn publish(&self, record: Outgoing) {
-        let size = record.size();
-        self.counts.found();
-        if self.counts.queued_bytes() + size > self.max_bytes {
-            return self.drop(DropReason::QueueFull);
+    /// Brings the metrics up to date; to be called in [`Telemetry::register`](crate::telemetry::Telemetry).
+    pub fn sample(&self) {
+        for lane in &self.lanes {
+            metrics::sample(lane, self.problem(lane).is_some());
         }
-        self.counts.queued(size);
-        if let Err(refused) = self.queue.try_send(record) {
-            self.counts.unqueued(size);
-            self.drop(match refused {
-                TrySendError::Full(_) => DropReason::QueueFull,
-                TrySendError::Closed(_) => DropReason::Shutdown,
-            });
+        if let Some(broker) = &self.broker {
+            metrics::sample_kafka(broker);
         }
     }
 
-    fn drop(&self, reason: DropReason) {
-        self.counts.dropped(reason);
-        if let Some(unsaid) = self.drops.admit() {
-            let reason = reason.name();
-            warn!(reason, unsaid, "a record was dropped");
+    /// Takes no more records, and delivers those it has until `deadline`. What is left is on disk then, or dropped.
+    pub async fn drain(&self, deadline: Instant) -> Vec<SinkState> {
+        for lane in &self.lanes {
+            lane.shared.stop(deadline);
+        }
+        let patience = deadline + 2 * END_PATIENCE;
+        for lane in &self.lanes {
+            let mut ended = lane.ended.clone();
+            // An error says that it has ended.
+            let _ended = timeout_at(patience.into(), ended.changed()).await;
+        }
+        let mut sinks = self.sinks();
+        for sink in &mut sinks {
+            // Of what a sink has not told by now, nobody will hear.
+            sink.totals.dropped += std::mem::take(&mut sink.totals.waiting);
+        }
+        sinks
+    }
+}
+
+/// Tells of a lane that ends by a panic. What is found from then on is dropped as soon as the queue is full.
+struct Mourner(Arc<Shared>);
+
+impl Drop for Mourner {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.set_problem(Some(Problem {
+                reason: "a defect of miffy's has ended its delivery".to_owned(),
+                remedy: Some("restart miffy, and report what the log says"),
+            }));
         }
     }
+}
 
-    /// What became of the records so far.
-    #[must_use]
-    pub fn counts(&self) -> &Arc<Counts> {
-        &self.counts
-    }
+/// Starts lanes.
+struct Starter<'s> {
+    settings: &'s config::Settings,
+    shorten: Shorten,
+}
 
-    /// Whether a broker is reached.
-    #[must_use]
-    pub fn broker(&self) -> &BrokerStatus {
-        &self.broker
-    }
-
-    /// Takes no more records, delivers those it has until `deadline`, and drops the rest.
-    pub async fn drain(&self, deadline: Instant) -> Totals {
-        self.stop.taking.cancel();
-        let worker = self
-            .worker
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(mut worker) = worker {
-            let fed = match timeout_at(deadline.into(), &mut worker).await {
-                Ok(fed) => fed,
-                Err(_late) => {
-                    self.stop.waiting.cancel();
-                    worker.await
-                }
-            };
-            if let Ok(producer) = fed {
-                let (finished, told) = oneshot::channel();
-                spawn_blocking(move || producer.finish(deadline, finished));
-                // Nobody tells if it panicked, which the panic hook has told.
-                let _finished = timeout_at((deadline + 2 * PURGE_PAUSE).into(), told).await;
-            }
+impl Starter<'_> {
+    fn start<S: Sink + 'static>(
+        &self,
+        name: &'static str,
+        sink: impl FnOnce(Reports) -> Result<S, StartError>,
+    ) -> Result<Handle, StartError> {
+        let bounds = Bounds {
+            records: self.settings.delivery.queue_records,
+            bytes: self.settings.delivery.queue_bytes,
+        };
+        let shared = Arc::new(Shared::new(bounds));
+        let sink = sink(Reports::new(shared.clone()))?;
+        let spool = self.settings.spool.as_ref();
+        let spool = spool.map(|spool| Spool::open(spool.options(name)));
+        let spool = spool.transpose()?;
+        if let Some(spool) = spool.as_ref().filter(|spool| spool.entries() > 0) {
+            let records = spool.entries();
+            info!(
+                sink = name,
+                records, "records that were left in the spool are delivered first"
+            );
+            shared.ledger(|ledger| ledger.recover(records));
         }
-        let mut totals = self.counts.totals();
-        // Of what librdkafka has not told by now, nobody will hear.
-        totals.dropped += std::mem::take(&mut totals.waiting);
-        totals
+        let parts = lane::Parts {
+            name,
+            shared: shared.clone(),
+            spool,
+            bounds,
+            shorten: self.shorten,
+            latency: ::metrics::histogram!(DELIVERY, "sink" => name),
+        };
+        let lane = Lane::new(parts, sink);
+        let (ending, ended) = watch::channel(());
+        let mourner = Mourner(shared.clone());
+        let run = move || {
+            let sink = lane.run();
+            drop(mourner);
+            drop(ending);
+            // The sink's own end may take its time, and nobody waits for it.
+            drop(sink);
+        };
+        let thread = thread::Builder::new().name(format!("{name}-lane"));
+        thread.spawn(run).map_err(StartError::Thread)?;
+        Ok(Handle {
+            name,
+            shared,
+            ended,
+            drops: Throttle::default(),
+        })
     }
 }

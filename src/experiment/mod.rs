@@ -69,6 +69,8 @@ pub struct Experiment {
     pub redaction: Arc<Redaction>,
     /// Whose second answer tells noise from differences.
     pub noise: NoiseMethod,
+    /// The Kafka topic of its records.
+    pub topic: Arc<str>,
     methods: Option<Vec<Method>>,
     key: Option<String>,
     pattern: matchit::Router<()>,
@@ -95,6 +97,7 @@ impl Experiment {
             rules: route.rules.clone(),
             redaction,
             noise: route.noise.clone(),
+            topic: route.topic.as_str().into(),
             methods: match &route.methods {
                 Some(Methods::Only(methods)) => Some(methods.clone()),
                 Some(Methods::All) | None => None,

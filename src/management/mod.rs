@@ -1,10 +1,11 @@
 //! The management port: whether miffy lives, whether it takes requests, and its metrics.
 //!
 //! - `/healthz`: 200 while the proxy accepts connections or is stopping as asked; else 503.
-//! - `/readyz`: 200 while the proxy takes requests, 503 while it stops. It says whether Kafka is reached,
-//!   and does not fail for it: the live path needs no Kafka.
+//! - `/readyz`: 200 while the proxy takes requests, 503 while it stops. It says whether Kafka is reached and how each
+//!   sink is doing, and does not fail for it: the live path needs none.
 //! - `/metrics`: Prometheus's text format.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,7 +16,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
 
-use crate::delivery::BrokerStatus;
+use crate::delivery::{BrokerState, Delivery, SinkState};
 use crate::proxy::Alive;
 use crate::telemetry::Telemetry;
 
@@ -29,11 +30,13 @@ pub struct Management {
     pub alive: Alive,
     /// Whether miffy is stopping.
     pub stopping: Arc<AtomicBool>,
-    /// Whether Kafka is reached.
-    pub broker: BrokerStatus,
+    /// Where records go.
+    pub delivery: Arc<Delivery>,
+    /// What of its configuration may lose records.
+    pub warnings: Arc<[&'static str]>,
     /// The metrics.
     pub telemetry: Arc<Telemetry>,
-    /// Brings gauges up to date that are kept elsewhere.
+    /// Brings gauges up to date that are kept elsewhere; to be called in [`Telemetry::register`].
     pub sample: Arc<dyn Fn() + Send + Sync>,
 }
 
@@ -49,9 +52,43 @@ struct Health {
 }
 
 #[derive(Serialize)]
-struct Readiness {
+struct Readiness<'m> {
     status: &'static str,
+    /// Whether a broker is reached.
     kafka: &'static str,
+    /// By sink.
+    delivery: BTreeMap<&'static str, SinkReadiness>,
+    warnings: &'m [&'static str],
+}
+
+#[derive(Serialize)]
+struct SinkReadiness {
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<&'static str>,
+    waiting: u64,
+    spooled: u64,
+    dropped: u64,
+}
+
+impl From<SinkState> for SinkReadiness {
+    fn from(sink: SinkState) -> Self {
+        let state = if sink.problem.is_some() {
+            "failing"
+        } else {
+            "ok"
+        };
+        Self {
+            state,
+            remedy: sink.problem.as_ref().and_then(|problem| problem.remedy),
+            problem: sink.problem.map(|problem| problem.reason),
+            waiting: sink.totals.waiting,
+            spooled: sink.totals.spooled,
+            dropped: sink.totals.dropped,
+        }
+    }
 }
 
 /// The management port's routes.
@@ -81,12 +118,21 @@ async fn readyz(State(management): State<Management>) -> Response {
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "starting")
     };
-    let kafka = management.broker.get().name();
-    (code, Json(Readiness { status, kafka })).into_response()
+    let sinks = management.delivery.sinks().into_iter();
+    let readiness = Readiness {
+        status,
+        kafka: management
+            .delivery
+            .broker()
+            .map_or("off", BrokerState::name),
+        delivery: sinks.map(|sink| (sink.name, sink.into())).collect(),
+        warnings: &management.warnings,
+    };
+    (code, Json(readiness)).into_response()
 }
 
 async fn metrics(State(management): State<Management>) -> Response {
-    (management.sample)();
+    management.telemetry.register(|| (management.sample)());
     let body = management.telemetry.render();
     ([(header::CONTENT_TYPE, PROMETHEUS)], body).into_response()
 }

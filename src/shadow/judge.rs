@@ -168,8 +168,9 @@ impl Pair {
         let max = bounds.max_message.saturating_sub(key.len() + OVERHEAD);
         match record.encode(max) {
             Ok(payload) => Publication::Record(Outgoing {
-                key: key.to_owned(),
-                payload,
+                topic: experiment.topic.clone(),
+                key: key.into(),
+                payload: payload.into(),
             }),
             Err(error) => {
                 error!(%error, "a record can't be written");

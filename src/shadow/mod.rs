@@ -369,7 +369,7 @@ impl Inner {
         match record {
             Publication::Nothing => {}
             Publication::Record(record) => self.delivery.publish(record),
-            Publication::Unwritable => self.delivery.counts().unwritable(),
+            Publication::Unwritable => self.delivery.unwritable(),
         }
         let Some(observer) = &self.observer else {
             return;

@@ -10,7 +10,6 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::capture::{Budget, Ended, RequestHead, reference_slot};
 use crate::config::{Environment, Source};
-use crate::delivery::Counts;
 use crate::redact::Redaction;
 use crate::telemetry::Telemetry;
 
@@ -20,8 +19,8 @@ fn shadow() -> (Shadow, Arc<Experiment>) {
     let routes = Source::Text(text.to_owned());
     let loaded = config::load(&routes, &Environment::default()).expect("it is valid");
     let settings = loaded.settings;
-    let counts = Counts::register();
-    let delivery = Delivery::start(&settings.kafka, settings.delivery, counts);
+    let telemetry = Telemetry::new();
+    let delivery = telemetry.register(|| Delivery::start(&settings, |_, _| None));
     let experiment = Arc::new(Experiment::new(0, &settings.routes[0], redaction()));
     let parts = Parts {
         runtime: Handle::current(),
@@ -36,7 +35,7 @@ fn shadow() -> (Shadow, Arc<Experiment>) {
         delivery: Arc::new(delivery.expect("a producer")),
         observer: None,
     };
-    let shadow = Telemetry::new().register(|| Shadow::register(parts, [&*experiment]));
+    let shadow = telemetry.register(|| Shadow::register(parts, [&*experiment]));
     (shadow, experiment)
 }
 

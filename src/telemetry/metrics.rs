@@ -23,18 +23,44 @@ pub const RULE_HITS: &str = "miffy_rule_hits_total";
 pub const FIRST_BYTE: &str = "miffy_first_byte_seconds";
 /// Time to the response's end, by role.
 pub const EXCHANGE: &str = "miffy_exchange_seconds";
-/// Records that Kafka acknowledged.
+/// Records of differences, by sink.
+pub const RECORDS_FOUND: &str = "miffy_records_found_total";
+/// Of these, those that an earlier process left in the spool.
+pub const RECORDS_RECOVERED: &str = "miffy_records_recovered_total";
+/// Records that a sink took.
 pub const RECORDS_PUBLISHED: &str = "miffy_records_published_total";
-/// Records that did not reach Kafka, by reason.
+/// Records that did not reach a sink, by reason.
 pub const RECORDS_DROPPED: &str = "miffy_records_dropped_total";
-/// Records in miffy's queue.
-pub const QUEUE_RECORDS: &str = "miffy_delivery_queue_records";
-/// Bytes of the records in miffy's queue.
-pub const QUEUE_BYTES: &str = "miffy_delivery_queue_bytes";
-/// Records handed to librdkafka and not yet acknowledged.
-pub const KAFKA_QUEUE: &str = "miffy_kafka_queue_records";
+/// Times that a record was shortened for a sink.
+pub const RECORDS_SHORTENED: &str = "miffy_records_shortened_total";
+/// Records in memory on their way to a sink.
+pub const WAITING_RECORDS: &str = "miffy_delivery_waiting_records";
+/// Their bytes.
+pub const WAITING_BYTES: &str = "miffy_delivery_waiting_bytes";
+/// Whether a sink takes no records.
+pub const DELIVERY_FAILING: &str = "miffy_delivery_failing";
+/// Time from a difference to its record's being taken, by sink.
+pub const DELIVERY: &str = "miffy_delivery_seconds";
+/// Records on disk on their way to a sink.
+pub const SPOOL_RECORDS: &str = "miffy_spool_records";
+/// Bytes of a sink's spool.
+pub const SPOOL_BYTES: &str = "miffy_spool_bytes";
 /// Whether a broker is connected.
 pub const KAFKA_UP: &str = "miffy_kafka_up";
+/// Whether this broker is.
+pub const KAFKA_BROKER_UP: &str = "miffy_kafka_broker_up";
+/// A broker's round-trip times.
+pub const KAFKA_ROUND_TRIP: &str = "miffy_kafka_round_trip_seconds";
+/// Records that librdkafka has.
+pub const KAFKA_QUEUE_RECORDS: &str = "miffy_kafka_queue_records";
+/// Their bytes.
+pub const KAFKA_QUEUE_BYTES: &str = "miffy_kafka_queue_bytes";
+/// Requests to brokers that were sent again.
+pub const KAFKA_RETRIES: &str = "miffy_kafka_retries_total";
+/// Requests to brokers that could not be sent.
+pub const KAFKA_ERRORS: &str = "miffy_kafka_errors_total";
+/// Requests that brokers did not answer in time.
+pub const KAFKA_TIMEOUTS: &str = "miffy_kafka_timeouts_total";
 /// Client connections.
 pub const CONNECTIONS: &str = "miffy_connections";
 /// Requests of clients being answered.
@@ -104,7 +130,7 @@ const fn define(
 
 /// Every metric there is.
 #[rustfmt::skip]
-pub const METRICS: [Definition; 24] = [
+pub const METRICS: [Definition; 37] = [
     define(REQUESTS, Kind::Counter, Unit::Count, &["role"],
         "Requests for a backend, by the role it is given: reference, candidate, secondary or upstream."),
     define(GATEWAY_ERRORS, Kind::Counter, Unit::Count, &["status"],
@@ -117,18 +143,44 @@ pub const METRICS: [Definition; 24] = [
         "Time from sending a request to its response's head, by role."),
     define(EXCHANGE, Kind::Histogram, Unit::Seconds, &["role"],
         "Time from sending a request to its response's last byte, by role, in experiments."),
-    define(RECORDS_PUBLISHED, Kind::Counter, Unit::Count, &[],
-        "Records of differences that Kafka acknowledged."),
-    define(RECORDS_DROPPED, Kind::Counter, Unit::Count, &["reason"],
-        "Records of differences that did not reach Kafka, by reason."),
-    define(QUEUE_RECORDS, Kind::Gauge, Unit::Count, &[],
-        "Records waiting in miffy's queue for librdkafka to take them."),
-    define(QUEUE_BYTES, Kind::Gauge, Unit::Bytes, &[],
-        "Size of the records waiting in miffy's queue."),
-    define(KAFKA_QUEUE, Kind::Gauge, Unit::Count, &[],
-        "Records that librdkafka took and Kafka has not acknowledged."),
+    define(RECORDS_FOUND, Kind::Counter, Unit::Count, &["sink"],
+        "Records of differences: the sum of published, dropped, waiting and spooled."),
+    define(RECORDS_RECOVERED, Kind::Counter, Unit::Count, &["sink"],
+        "Of the records found, those that an earlier process left in the spool."),
+    define(RECORDS_PUBLISHED, Kind::Counter, Unit::Count, &["sink"],
+        "Records that the sink took: Kafka acknowledged them, or they were written."),
+    define(RECORDS_DROPPED, Kind::Counter, Unit::Count, &["sink", "reason"],
+        "Records that did not reach the sink, by reason."),
+    define(RECORDS_SHORTENED, Kind::Counter, Unit::Count, &["sink"],
+        "Times that a record was shortened because the sink takes none of its size."),
+    define(WAITING_RECORDS, Kind::Gauge, Unit::Count, &["sink"],
+        "Records in memory that the sink has not confirmed, and that are not in the spool."),
+    define(WAITING_BYTES, Kind::Gauge, Unit::Bytes, &["sink"],
+        "Size of these records."),
+    define(SPOOL_RECORDS, Kind::Gauge, Unit::Count, &["sink"],
+        "Records in the spool that the sink has not confirmed."),
+    define(SPOOL_BYTES, Kind::Gauge, Unit::Bytes, &["sink"],
+        "What the spool takes of the disk."),
+    define(DELIVERY_FAILING, Kind::Gauge, Unit::Count, &["sink"],
+        "1 while the sink takes no records, for the reason that /readyz tells, 0 while it does."),
+    define(DELIVERY, Kind::Histogram, Unit::Seconds, &["sink"],
+        "Time from finding a difference to the sink's confirmation, time in the spool included."),
     define(KAFKA_UP, Kind::Gauge, Unit::Count, &[],
         "1 while a Kafka broker is connected, 0 while none is."),
+    define(KAFKA_BROKER_UP, Kind::Gauge, Unit::Count, &["broker"],
+        "1 while this broker is connected, by its id."),
+    define(KAFKA_ROUND_TRIP, Kind::Gauge, Unit::Seconds, &["broker", "quantile"],
+        "Round-trip times of requests to this broker, in librdkafka's last interval that had some."),
+    define(KAFKA_QUEUE_RECORDS, Kind::Gauge, Unit::Count, &[],
+        "Records that librdkafka has, under way included."),
+    define(KAFKA_QUEUE_BYTES, Kind::Gauge, Unit::Bytes, &[],
+        "Size of these records."),
+    define(KAFKA_RETRIES, Kind::Counter, Unit::Count, &[],
+        "Requests to brokers that were sent again."),
+    define(KAFKA_ERRORS, Kind::Counter, Unit::Count, &[],
+        "Requests to brokers that could not be sent."),
+    define(KAFKA_TIMEOUTS, Kind::Counter, Unit::Count, &[],
+        "Requests that brokers did not answer in time."),
     define(CONNECTIONS, Kind::Gauge, Unit::Count, &[],
         "Open connections of clients, upgraded ones among them."),
     define(CLIENT_LIMITS, Kind::Counter, Unit::Count, &["limit"],

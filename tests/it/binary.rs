@@ -483,6 +483,27 @@ async fn the_demo_ends_though_nobody_reads_what_it_prints() {
 }
 
 #[test]
+fn a_place_that_records_can_t_be_put_in_is_told_once_with_its_key() {
+    for (variable, place, expected) in [
+        (
+            "MIFFY_SPOOL_DIRECTORY",
+            "config.toml",
+            "miffy: spool.directory: config.toml/stdout: Not a directory (os error 20)",
+        ),
+        (
+            "MIFFY_FILE_PATH",
+            "missing/records.jsonl",
+            "miffy: file.path: missing/records.jsonl: No such file or directory (os error 2)",
+        ),
+    ] {
+        let config = "[kafka]\nenabled = false\n[stdout]\nenabled = true\n";
+        let ended = anywhere(config).env(variable, place).output();
+        assert_eq!(ended.code, 1, "{}", ended.stderr);
+        assert_eq!(ended.stderr.lines().last(), Some(expected));
+    }
+}
+
+#[test]
 fn the_demo_names_a_port_that_is_taken() {
     for place in 0..5 {
         let (miffy, ports) = demo();

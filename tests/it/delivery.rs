@@ -1,9 +1,13 @@
 //! Records on their way to Kafka.
 
+use std::collections::BTreeSet;
+
+use miffy::app::Plugs;
+use miffy::config::Environment;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use crate::support::backend::{Arrived, Backend, disagreeing, response};
-use crate::support::broker::Broker;
+use crate::support::broker::{Broker, Published};
 use crate::support::miffy::{Miffy, Setup, between};
 use crate::support::{PATIENCE, until};
 
@@ -54,12 +58,7 @@ async fn every_difference_is_in_kafka_once_and_in_order_per_key() {
             .collect();
         assert_eq!(numbers, (index..40).step_by(3).collect::<Vec<_>>());
     }
-    let mut ids: Vec<_> = published
-        .iter()
-        .map(|record| record.json()["id"].to_string())
-        .collect();
-    ids.sort();
-    ids.dedup();
+    let ids: BTreeSet<String> = ids(&broker).await.into_iter().collect();
     assert_eq!(ids.len(), 40);
 }
 
@@ -106,9 +105,9 @@ async fn a_record_that_never_fits_is_dropped_and_holds_nothing_up() {
     for path in ["/x/large", "/x/small"] {
         miffy.get(path).await.bytes().await.unwrap();
     }
-    dropped(&miffy, "too_large").await;
+    one_is_dropped(&miffy, "too_large").await;
     until("the other one to be published", || async {
-        (miffy.metric("miffy_records_published_total").await[""] == 1).then_some(())
+        (published(&miffy).await == 1).then_some(())
     })
     .await;
     miffy.stop().await;
@@ -125,19 +124,44 @@ async fn records_wait_for_a_broker_that_is_away() {
         assert_eq!(miffy.get(&format!("/x/{n}")).await.status(), 200);
     }
     miffy.outcomes(5).await;
-    until("librdkafka to have them", || async {
-        (miffy.metric("miffy_kafka_queue_records").await[""] == 5).then_some(())
+    until("all of them to wait", || async {
+        (of_kafka(&miffy, "miffy_delivery_waiting_records").await == 5).then_some(())
     })
     .await;
-    assert_eq!(miffy.metric("miffy_records_published_total").await[""], 0);
+    assert_eq!(published(&miffy).await, 0);
+    let (_, text) = miffy.manage("/readyz").await;
+    let failing = r#"{"state":"failing","problem":"no broker is reached","waiting":5"#;
+    assert!(text.contains(failing), "{text}");
+    assert_eq!(of_kafka(&miffy, "miffy_delivery_failing").await, 1);
     broker.controls().broker_up(1).unwrap();
     until("the records to be published", || async {
-        (miffy.metric("miffy_records_published_total").await[""] == 5).then_some(())
+        (published(&miffy).await == 5).then_some(())
     })
     .await;
     kafka_is(&miffy, "reached").await;
+    assert_eq!(of_kafka(&miffy, "miffy_delivery_failing").await, 0);
     miffy.stop().await;
     assert_eq!(broker.published().await.len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_does_not_speak_tls_is_a_problem_with_its_remedy() {
+    let broker = Broker::mock();
+    let (reference, candidate) = disagreeing().await;
+    let setup = Setup::of(&reference, &candidate, &broker);
+    let setup = setup.tables("\"security.protocol\" = \"ssl\"\n");
+    // Something that answers a handshake of TLS in plain text.
+    let plain = reference.url().replace("http://", "");
+    let config = setup.toml().replace(&broker.address, &plain);
+    let miffy = Miffy::start(&config, &Environment::default(), Plugs::default());
+    until("the problem", || async {
+        let (_, text) = miffy.manage("/readyz").await;
+        let remedy = r#""remedy":"check security.protocol"#;
+        (text.contains(r#""state":"failing""#) && text.contains(remedy)).then_some(())
+    })
+    .await;
+    assert_eq!(of_kafka(&miffy, "miffy_delivery_failing").await, 1);
+    miffy.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,17 +179,15 @@ async fn what_there_is_no_room_for_is_dropped_and_counted() {
         }
         miffy.outcomes(30).await;
         let dropped = until("drops", || async {
-            let dropped = miffy.metric("miffy_records_dropped_total").await;
-            let dropped = dropped["reason=\"queue_full\""];
-            let waiting = miffy.metric("miffy_delivery_queue_records").await[""]
-                + miffy.metric("miffy_kafka_queue_records").await[""];
+            let dropped = dropped(&miffy, "queue_full").await;
+            let waiting = of_kafka(&miffy, "miffy_delivery_waiting_records").await;
             (dropped + waiting == 30).then_some(dropped)
         })
         .await;
         assert!((20..28).contains(&dropped), "{bound}: {dropped}");
         broker.controls().broker_up(1).unwrap();
         until("the rest", || async {
-            let published = miffy.metric("miffy_records_published_total").await[""];
+            let published = published(&miffy).await;
             (published + dropped == 30).then_some(())
         })
         .await;
@@ -174,15 +196,15 @@ async fn what_there_is_no_room_for_is_dropped_and_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_that_the_broker_refuses_is_counted_with_its_reason() {
+async fn records_that_the_broker_refuses_go_out_once_it_is_mended() {
     for (refusal, reason) in [
         (
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
-            "too_large",
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+            "Topic authorization failed",
         ),
         (
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
-            "rejected",
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_POLICY_VIOLATION,
+            "Policy violation",
         ),
     ] {
         let broker = Broker::mock();
@@ -190,16 +212,25 @@ async fn a_record_that_the_broker_refuses_is_counted_with_its_reason() {
         let miffy = between(&reference, &candidate, &broker);
         kafka_is(&miffy, "reached").await;
         let controls = broker.controls();
-        controls.request_errors(RDKafkaApiKey::Produce, &[refusal]);
-        miffy.get("/x/1").await;
-        dropped(&miffy, reason).await;
-        // It comes back by itself; how soon is librdkafka's affair.
-        until("a record to be published", || async {
-            miffy.get("/x/2").await;
-            (miffy.metric("miffy_records_published_total").await[""] > 0).then_some(())
+        controls.request_errors(RDKafkaApiKey::Produce, &[refusal; 3]);
+        for n in 0..20 {
+            miffy.get(&format!("/x/{n}")).await.bytes().await.unwrap();
+        }
+        until("the reason to be told", || async {
+            let (code, text) = miffy.manage("/readyz").await;
+            assert_eq!(code, 200);
+            text.contains(reason).then_some(())
         })
         .await;
+        until("the records to be published", || async {
+            (published(&miffy).await == 20).then_some(())
+        })
+        .await;
+        let (_, text) = miffy.manage("/readyz").await;
+        assert!(!text.contains("problem"), "{text}");
         miffy.stop().await;
+        let ids: BTreeSet<String> = ids(&broker).await.into_iter().collect();
+        assert_eq!(ids.len(), 20);
     }
 }
 
@@ -211,16 +242,36 @@ async fn a_record_that_is_late_is_counted_with_its_reason() {
     let setup = Setup::of(&reference, &candidate, &broker);
     let miffy = setup.tables("\"message.timeout.ms\" = 500\n").start();
     miffy.get("/x/1").await;
-    dropped(&miffy, "timed_out").await;
+    one_is_dropped(&miffy, "timed_out").await;
     miffy.stop().await;
 }
 
-async fn dropped(miffy: &Miffy, reason: &str) {
+/// A metric of the Kafka sink.
+async fn of_kafka(miffy: &Miffy, name: &str) -> u64 {
+    miffy.metric(name).await["sink=\"kafka\""]
+}
+
+async fn published(miffy: &Miffy) -> u64 {
+    of_kafka(miffy, "miffy_records_published_total").await
+}
+
+async fn dropped(miffy: &Miffy, reason: &str) -> u64 {
+    let dropped = miffy.metric("miffy_records_dropped_total").await;
+    dropped[&format!("sink=\"kafka\",reason=\"{reason}\"")]
+}
+
+async fn one_is_dropped(miffy: &Miffy, reason: &str) {
     until(&format!("a record to be {reason}"), || async {
-        let dropped = miffy.metric("miffy_records_dropped_total").await;
-        (dropped[&format!("reason=\"{reason}\"")] == 1).then_some(())
+        (dropped(miffy, reason).await == 1).then_some(())
     })
     .await;
+}
+
+/// The ids of all records in the topic.
+async fn ids(broker: &Broker) -> Vec<String> {
+    let records = broker.published().await;
+    let id = |record: &Published| record.json()["id"].as_str().unwrap().to_owned();
+    records.iter().map(id).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -286,4 +337,29 @@ async fn a_broker_that_stalls_costs_clients_nothing() {
     }
     miffy.outcomes(200).await;
     miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_producer_that_may_not_be_idempotent_is_told_and_goes_on_once_it_may() {
+    let broker = Broker::mock();
+    let (reference, candidate) = disagreeing().await;
+    let controls = broker.controls();
+    let refusal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
+    controls.request_errors(RDKafkaApiKey::InitProducerId, &[refusal; 3]);
+    let miffy = between(&reference, &candidate, &broker);
+    miffy.get("/x/1").await.bytes().await.unwrap();
+    until("the reason to be told", || async {
+        let (_, text) = miffy.manage("/readyz").await;
+        let failing = of_kafka(&miffy, "miffy_delivery_failing").await;
+        let is_told = text.contains("Cluster authorization failed");
+        (is_told && text.contains("grant IdempotentWrite") && failing == 1).then_some(())
+    })
+    .await;
+    until("the record to be published", || async {
+        (published(&miffy).await == 1).then_some(())
+    })
+    .await;
+    assert_eq!(of_kafka(&miffy, "miffy_delivery_failing").await, 0);
+    miffy.stop().await;
+    assert_eq!(ids(&broker).await.len(), 1);
 }

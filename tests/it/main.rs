@@ -1,6 +1,7 @@
 //! Integration tests: miffy as its users have it, with real sockets and a broker.
 //!
 //! The broker is librdkafka's mock cluster, or the Apache Kafka that `MIFFY_TEST_KAFKA=host:port` names.
+//! `security` needs the broker of `scripts/kafka.sh start secure`, in the directory that `MIFFY_TEST_KAFKA_SECURE` names.
 #![expect(clippy::unwrap_used, reason = "a test's panic is its result")]
 
 mod support;
@@ -21,5 +22,7 @@ mod noise;
 mod proxying;
 mod records;
 mod redaction;
+mod security;
 mod shadow;
 mod smuggling;
+mod spooling;

@@ -39,12 +39,17 @@ impl Broker {
     /// The real broker if there is one to test with, else one of this process.
     pub(crate) fn start() -> Self {
         match std::env::var(REAL_BROKER_VARIABLE) {
-            Ok(address) => Self {
-                address,
-                topic: unique_topic(),
-                mock: None,
-            },
+            Ok(address) => Self::real(address),
             Err(_) => Self::mock(),
+        }
+    }
+
+    /// The real broker at this address.
+    pub(crate) fn real(address: String) -> Self {
+        Self {
+            address,
+            topic: unique_topic(),
+            mock: None,
         }
     }
 
@@ -73,7 +78,12 @@ impl Broker {
 
     /// Everything in the topic, partition by partition.
     pub(crate) async fn published(&self) -> Vec<Published> {
-        let (address, topic) = (self.address.clone(), self.topic.clone());
+        self.published_to(&self.topic).await
+    }
+
+    /// Everything in another topic.
+    pub(crate) async fn published_to(&self, topic: &str) -> Vec<Published> {
+        let (address, topic) = (self.address.clone(), topic.to_owned());
         tokio::task::spawn_blocking(move || read_all(&address, &topic))
             .await
             .unwrap()

@@ -146,7 +146,16 @@ pub(crate) fn start(setup: &Setup, environment: &[(&str, &str)]) -> (Running, St
     for (name, value) in environment {
         miffy = miffy.env(name, value);
     }
-    let running = miffy.spawn();
+    started(miffy.spawn())
+}
+
+/// The same with this standard output, which is not read.
+pub(crate) fn start_to(setup: &Setup, stdout: impl Into<Stdio>) -> (Running, String) {
+    let miffy = anywhere(&setup.toml()).env("MIFFY_LOGGING", "json");
+    started(miffy.spawn_to(stdout))
+}
+
+fn started(running: Running) -> (Running, String) {
     let started = running.stderr.event("started");
     let url = format!("http://{}", started["address"].as_str().unwrap());
     (running, url)
