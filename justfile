@@ -12,7 +12,7 @@ demo:
 test:
     cargo test
 
-# All tests, with a real Apache Kafka
+# All tests, with a real Apache Kafka, and those of its security with another one
 test-kafka:
     scripts/test-with-kafka.sh
 
@@ -37,6 +37,10 @@ ci:
 # The live path beside every fault of candidates, clients and Kafka, with 100,000 requests each
 soak *arguments:
     cargo bench --bench soak -- {{arguments}}
+
+# Every difference beside each fault of Kafka, miffy and its disk, with a real Apache Kafka; `--throughput` for its cost
+delivery *arguments:
+    cargo bench --bench delivery -- {{arguments}}
 
 # MB/s of comparing JSON bodies of 1 KB to 5 MB, beside serde_json's reading both; arguments are criterion's
 bench-compare *arguments:

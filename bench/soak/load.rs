@@ -52,7 +52,8 @@ impl Tally {
         self.problems.extend(other.problems.into_iter().take(room));
     }
 
-    fn note(&mut self, result: anyhow::Result<()>, took: Duration) {
+    /// Adds what came of a request.
+    pub(crate) fn note(&mut self, result: anyhow::Result<()>, took: Duration) {
         match result {
             Ok(()) => {
                 let micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
@@ -87,8 +88,9 @@ impl Tally {
 #[derive(Debug)]
 pub(crate) struct Clients(Vec<Client>);
 
+/// A client with a connection of its own.
 #[derive(Debug)]
-struct Client {
+pub(crate) struct Client {
     server: SocketAddr,
     /// `None` before the first request, and after a failure.
     stream: Option<TcpStream>,
@@ -97,12 +99,7 @@ struct Client {
 
 impl Clients {
     pub(crate) fn new(server: SocketAddr, connections: u64) -> Self {
-        let client = |_| Client {
-            server,
-            stream: None,
-            buffer: Vec::new(),
-        };
-        Self((0..connections).map(client).collect())
+        Self((0..connections).map(|_| Client::new(server)).collect())
     }
 
     /// Sends a round's requests, each client its share.
@@ -130,6 +127,14 @@ impl Clients {
 }
 
 impl Client {
+    pub(crate) fn new(server: SocketAddr) -> Self {
+        Self {
+            server,
+            stream: None,
+            buffer: Vec::new(),
+        }
+    }
+
     async fn connect(&mut self) -> anyhow::Result<&mut TcpStream> {
         let stream = match self.stream.take() {
             Some(stream) => stream,
@@ -156,30 +161,30 @@ impl Client {
                 sleep_until(due.into()).await;
                 begin = Instant::now();
             }
-            let result = self.ask(round.case, round.first + position).await;
-            tally.note(result, begin.elapsed());
+            let (case, number) = (round.case, round.first + position);
+            let result = self.ask(&request(case, number), number).await;
+            tally.note(result.context(case), begin.elapsed());
         }
         tally
     }
 
-    /// Sends a request, and compares its answer.
-    async fn ask(&mut self, case: &str, number: u64) -> anyhow::Result<()> {
-        let result = timeout(PATIENCE, self.exchange(case, number)).await;
+    /// Sends a request for the document of this number, and compares its answer.
+    pub(crate) async fn ask(&mut self, request: &[u8], number: u64) -> anyhow::Result<()> {
+        let result = timeout(PATIENCE, self.exchange(request, number)).await;
         let result = result.unwrap_or_else(|_elapsed| bail!("no answer within {PATIENCE:?}"));
         if result.is_err() {
             // Whatever is on its way there is not for the next one.
             self.stream = None;
         }
-        result.with_context(|| format!("{case} {number}"))
+        result.with_context(|| number.to_string())
     }
 
-    async fn exchange(&mut self, case: &str, number: u64) -> anyhow::Result<()> {
-        let request = request(case, number);
+    async fn exchange(&mut self, request: &[u8], number: u64) -> anyhow::Result<()> {
         let expected = answer(number);
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.resize(expected.len(), 0);
         let stream = self.connect().await?;
-        stream.write_all(&request).await?;
+        stream.write_all(request).await?;
         let mut filled = 0;
         while filled < expected.len() {
             let read = stream.read(&mut buffer[filled..]).await?;

@@ -28,6 +28,7 @@
 //! - `fault`: candidates that don't, which the tests have, too
 //! - `orders`: large documents, which the benchmark of comparisons has, too
 //! - `process`, `metrics`, `sampler`: the miffy process, and what can be seen of it
+//! - `wait`: waiting until something is so
 //! - `report`: a row of the table
 
 #![expect(
@@ -47,11 +48,13 @@ mod options;
 #[allow(dead_code, reason = "the benchmark of comparisons uses more of it")]
 #[path = "../compare/document.rs"]
 mod orders;
+#[allow(dead_code, reason = "the benchmark of delivery uses more of it")]
 mod process;
 mod report;
 mod sampler;
 mod service;
 mod stage;
+mod wait;
 
 use std::process::ExitCode;
 

@@ -29,19 +29,21 @@ impl Metrics {
     }
 
     pub(crate) fn outcomes(&self) -> Outcomes {
-        let mut outcomes = Outcomes::new();
-        for (labels, value) in self.values("miffy_outcomes_total") {
-            let label = |name: &str| {
+        self.by("miffy_outcomes_total", &["outcome", "reason"])
+    }
+
+    /// The sums of a metric's values by what these labels say, as in `skipped.in_flight`.
+    pub(crate) fn by(&self, metric: &str, names: &[&str]) -> BTreeMap<String, u64> {
+        let mut sums = BTreeMap::new();
+        for (labels, value) in self.values(metric) {
+            let label = |name: &&str| {
                 let (_, rest) = labels.split_once(&format!("{name}=\""))?;
                 rest.split('"').next().filter(|value| !value.is_empty())
             };
-            let words: Vec<&str> = [label("outcome"), label("reason")]
-                .into_iter()
-                .flatten()
-                .collect();
-            *outcomes.entry(words.join(".")).or_default() += value;
+            let words: Vec<&str> = names.iter().filter_map(label).collect();
+            *sums.entry(words.join(".")).or_default() += value;
         }
-        outcomes
+        sums
     }
 
     /// A metric's labels, as they are written, and values.

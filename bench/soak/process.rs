@@ -46,6 +46,8 @@ pub(crate) struct Miffy {
     pub(crate) address: SocketAddr,
     pub(crate) management: SocketAddr,
     child: Arc<Mutex<Child>>,
+    /// The events of its log that say that it has started or stopped.
+    events: Receiver<Value>,
     log: Arc<Mutex<Vec<String>>>,
     _directory: TempDir,
 }
@@ -72,8 +74,8 @@ impl Miffy {
         let child = Arc::new(Mutex::new(child));
         lock(&STARTED).push(child.clone());
         let log = Arc::default();
-        let started = follow(stderr, &log);
-        let Ok(event) = started.recv_timeout(START) else {
+        let events = follow(stderr, &log);
+        let Ok(event) = events.recv_timeout(START) else {
             end(&mut lock(&child));
             bail!("miffy did not start:\n{}", lock(&log).join("\n"));
         };
@@ -83,6 +85,7 @@ impl Miffy {
             address: address("address").context("no address in the log")?,
             management: address("management_address").context("no management_address")?,
             child,
+            events,
             log,
             _directory: directory,
         })
@@ -95,8 +98,13 @@ impl Miffy {
         panics.cloned().collect()
     }
 
-    /// Ends it in order, within `limit`.
-    pub(crate) fn stop(&self, limit: Duration) -> anyhow::Result<()> {
+    /// Ends it at once.
+    pub(crate) fn kill(&self) {
+        end(&mut lock(&self.child));
+    }
+
+    /// Ends it in order, within `limit`; what it says of itself in the end.
+    pub(crate) fn stop(&self, limit: Duration) -> anyhow::Result<Value> {
         // The shell's own: a small system has no other.
         let kill = format!("kill -s TERM {}", self.id);
         let sent = Command::new("sh").args(["-c", &kill]).status()?;
@@ -105,7 +113,7 @@ impl Miffy {
         loop {
             if let Some(status) = lock(&self.child).try_wait()? {
                 ensure!(status.success(), "miffy ended with {status}");
-                return Ok(());
+                return self.events.recv_timeout(limit).context("no last event");
             }
             ensure!(Instant::now() < give_up, "it did not end within {limit:?}");
             sleep(Duration::from_millis(20));
@@ -125,16 +133,16 @@ fn is_tuning(variable: &str) -> bool {
     variable.starts_with("MALLOC_") || variable == "TOKIO_WORKER_THREADS"
 }
 
-/// Reads a log of JSON to its end; gives the event that says where miffy listens.
+/// Reads a log of JSON to its end; gives the events that say where miffy listens, and what became of it.
 fn follow(stderr: ChildStderr, log: &Arc<Mutex<Vec<String>>>) -> Receiver<Value> {
     let (sender, receiver) = channel();
     let log = log.clone();
     std::thread::spawn(move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
             if let Ok(event) = serde_json::from_str::<Value>(&line)
-                && event["message"] == "started"
+                && (event["message"] == "started" || event["message"] == "stopped")
             {
-                // Nobody waits for a second one.
+                // Nobody waits for it who ends miffy at once.
                 let _unwanted = sender.send(event);
             }
             let mut log = lock(&log);

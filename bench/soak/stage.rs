@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -21,6 +20,7 @@ use crate::process::{Miffy, Usage};
 use crate::report::Row;
 use crate::sampler::Sampler;
 use crate::service::{Large, Manner, Service};
+use crate::wait::within;
 
 /// One in so many requests of a case goes straight to the reference; one in so many is sent at all where a
 /// client is at fault.
@@ -49,9 +49,6 @@ const DELIVERED: Duration = Duration::from_mins(1);
 /// How long until the sockets are what they were: connections are closed after 30 s without use, which is
 /// looked at every 30 s.
 const IDLE: Duration = Duration::from_secs(70);
-
-/// How often is looked whether it is so.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// What miffy may take to end: its `shutdown_timeout`, and some.
 const STOP: Duration = Duration::from_secs(15);
@@ -206,7 +203,8 @@ impl<'o> Stage<'o> {
         if !panics.is_empty() {
             bail!("miffy panicked:\n{}", panics.join("\n"));
         }
-        self.miffy.stop(STOP)
+        self.miffy.stop(STOP)?;
+        Ok(())
     }
 
     fn metrics(&self) -> anyhow::Result<Metrics> {
@@ -303,8 +301,7 @@ impl<'o> Stage<'o> {
         };
         let is_delivered = || {
             let metrics = self.metrics()?;
-            let waiting = metrics.sum("miffy_delivery_queue_records")
-                + metrics.sum("miffy_kafka_queue_records");
+            let waiting = metrics.sum("miffy_delivery_waiting_records");
             Ok(waiting == 0 || self.kind == Kind::KafkaAway)
         };
         let is_idle = || {
@@ -439,26 +436,6 @@ fn nobody(runtime: &Runtime) -> anyhow::Result<String> {
         std::future::pending::<()>().await;
     });
     Ok(address)
-}
-
-/// Waits until it is so; what is said in the end if it never is.
-fn within(
-    what: &str,
-    limit: Duration,
-    is_so: impl Fn() -> anyhow::Result<bool>,
-) -> anyhow::Result<()> {
-    let give_up = Instant::now() + limit;
-    loop {
-        let answer = is_so();
-        if matches!(answer, Ok(true)) {
-            return Ok(());
-        }
-        if Instant::now() > give_up {
-            let why = answer.err().map(|error| format!(": {error:#}"));
-            bail!("{what} took over {limit:?}{}", why.unwrap_or_default());
-        }
-        sleep(LOOK);
-    }
 }
 
 fn since(before: &Outcomes, after: &Outcomes) -> Outcomes {
