@@ -32,7 +32,6 @@ impl<F: Files> Spool<F> {
         let mut recovery = Recovery {
             files: &files,
             directory,
-            fsync: options.fsync,
             cursor,
             segments: Segments::default(),
             start: (0, Place::START),
@@ -49,7 +48,7 @@ impl<F: Files> Spool<F> {
             written_at: None,
             cursor_every: CURSOR_EVERY,
             forced_at: Instant::now(),
-            is_directory_dirty: options.fsync != Fsync::Never,
+            is_directory_dirty: false,
             unforced: Vec::new(),
             writer: None,
             reader: None,
@@ -65,6 +64,12 @@ impl<F: Files> Spool<F> {
         spool.reclaim();
         if spool.entries() == 0 {
             spool.tidy();
+        }
+        if spool.options.fsync != Fsync::Never {
+            // The process before may have ended between a write and its commit; the next commit covers these, too. It
+            // may be much, so that a start does not wait for it.
+            let reopened = spool.reopen_for_forcing();
+            reopened.map_err(|error| OpenError::Io(spool.options.directory.clone(), error))?;
         }
         Ok(spool)
     }
@@ -89,7 +94,6 @@ fn next_segment(cursor: Cursor, names: &[String]) -> u64 {
 struct Recovery<'a, F> {
     files: &'a F,
     directory: &'a Path,
-    fsync: Fsync,
     cursor: Cursor,
     segments: Segments,
     /// Behind what was acknowledged.
@@ -154,10 +158,6 @@ impl<F: Files> Recovery<'_, F> {
             } else {
                 segment.is_damaged = true;
             }
-        }
-        if self.fsync != Fsync::Never {
-            // The process before may have ended between a write and its commit; the next commit covers these, too.
-            reader.file().sync()?;
         }
         if segment.is_damaged {
             let path = self.directory.join(segment::file_name(segment.number));
