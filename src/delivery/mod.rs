@@ -50,7 +50,7 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 use tokio::time::timeout_at;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 pub use kafka::{BrokerState, BrokerStatus};
 pub use lane::Shorten;
@@ -107,9 +107,15 @@ struct Handle {
     shared: Arc<Shared>,
     /// Closed when it has ended.
     ended: watch::Receiver<()>,
+    /// The disk did not let the spool be opened.
+    lacks_spool: bool,
     /// Keeps the log readable while there is no room.
     drops: Throttle,
 }
+
+/// What is said of a spool that the disk did not let be opened.
+const NO_SPOOL: &str = "the spool could not be opened at the start, so records for which memory has no room will \
+    be lost: mend its disk, and start miffy again";
 
 impl Handle {
     fn push(&self, record: Outgoing) {
@@ -208,6 +214,13 @@ impl Delivery {
         self.lanes.iter().map(state).collect()
     }
 
+    /// What may lose records, beside what is configured so.
+    #[must_use]
+    pub fn warnings(&self) -> Option<&'static str> {
+        let lacks_spool = self.lanes.iter().any(|lane| lane.lacks_spool);
+        lacks_spool.then_some(NO_SPOOL)
+    }
+
     /// What is wrong with a sink: with its records, or else with its broker.
     fn problem(&self, lane: &Handle) -> Option<Problem> {
         let broker = self.broker.as_ref().filter(|_| lane.name == KAFKA);
@@ -286,8 +299,9 @@ impl Starter<'_> {
         let shared = Arc::new(Shared::new(bounds));
         let sink = sink(Reports::new(shared.clone()))?;
         let spool = self.settings.spool.as_ref();
-        let spool = spool.map(|spool| Spool::open(spool.options(name)));
-        let spool = spool.transpose()?;
+        let spool = spool.map(|spool| usable(name, Spool::open(spool.options(name))));
+        let lacks_spool = matches!(spool, Some(Ok(None)));
+        let spool = spool.transpose()?.flatten();
         if let Some(spool) = spool.as_ref().filter(|spool| spool.entries() > 0) {
             let records = spool.entries();
             info!(
@@ -320,7 +334,51 @@ impl Starter<'_> {
             name,
             shared,
             ended,
+            lacks_spool,
             drops: Throttle::default(),
         })
+    }
+}
+
+/// A spool if it can be used. A disk that has failed since must not keep the proxy from serving; what can only be wrongly
+/// configured is told at the start.
+fn usable(
+    sink: &str,
+    opened: Result<Spool, spool::OpenError>,
+) -> Result<Option<Spool>, spool::OpenError> {
+    match opened {
+        Err(error) if error.is_of_the_disk() => {
+            error!(sink, %error, "{NO_SPOOL}");
+            Ok(None)
+        }
+        opened => opened.map(Some),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn a_disk_that_fails_is_no_reason_not_to_start_and_a_wrong_directory_is() {
+        let opened = |kind: ErrorKind| {
+            let error = spool::OpenError::Io(PathBuf::from("spool"), kind.into());
+            usable("test", Err(error))
+        };
+        for kind in [
+            ErrorKind::ReadOnlyFilesystem,
+            ErrorKind::StorageFull,
+            ErrorKind::Other,
+        ] {
+            assert!(matches!(opened(kind), Ok(None)), "{kind}");
+        }
+        for kind in [ErrorKind::PermissionDenied, ErrorKind::NotADirectory] {
+            assert!(opened(kind).is_err(), "{kind}");
+        }
+        let in_use = spool::OpenError::InUse(PathBuf::from("spool"));
+        assert!(usable("test", Err(in_use)).is_err());
     }
 }

@@ -58,7 +58,7 @@ struct Readiness<'m> {
     kafka: &'static str,
     /// By sink.
     delivery: BTreeMap<&'static str, SinkReadiness>,
-    warnings: &'m [&'static str],
+    warnings: Vec<&'m str>,
 }
 
 #[derive(Serialize)]
@@ -119,6 +119,8 @@ async fn readyz(State(management): State<Management>) -> Response {
         (StatusCode::SERVICE_UNAVAILABLE, "starting")
     };
     let sinks = management.delivery.sinks().into_iter();
+    let warnings = management.warnings.iter().copied();
+    let warnings = warnings.chain(management.delivery.warnings());
     let readiness = Readiness {
         status,
         kafka: management
@@ -126,7 +128,7 @@ async fn readyz(State(management): State<Management>) -> Response {
             .broker()
             .map_or("off", BrokerState::name),
         delivery: sinks.map(|sink| (sink.name, sink.into())).collect(),
-        warnings: &management.warnings,
+        warnings: warnings.collect(),
     };
     (code, Json(readiness)).into_response()
 }

@@ -202,6 +202,28 @@ pub enum OpenError {
     Io(PathBuf, io::Error),
 }
 
+impl OpenError {
+    /// Whether it is the disk that has failed or is full, and nothing that was wrong from the beginning: another
+    /// directory, permission or version would not help.
+    #[must_use]
+    pub fn is_of_the_disk(&self) -> bool {
+        use io::ErrorKind;
+        match self {
+            Self::InUse(_) => false,
+            Self::Io(_, error) => !matches!(
+                error.kind(),
+                ErrorKind::AlreadyExists
+                    | ErrorKind::InvalidFilename
+                    | ErrorKind::InvalidInput
+                    | ErrorKind::NotADirectory
+                    | ErrorKind::NotFound
+                    | ErrorKind::PermissionDenied
+                    | ErrorKind::Unsupported
+            ),
+        }
+    }
+}
+
 /// A spool that is open, and nobody else's.
 #[derive(Debug)]
 pub struct Spool<F: Files = Disk> {
