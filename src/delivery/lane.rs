@@ -52,7 +52,7 @@ const DISK_PAUSE: Duration = Duration::from_millis(500);
 /// How long a sink may take to tell what it has delivered before it is renewed without.
 const RECALL_PATIENCE: Duration = Duration::from_secs(5);
 
-/// The same at the end, and then what is left has as long to get to the disk.
+/// The same at the end.
 pub(super) const END_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How long a sink that failed is left alone at first; twice as long after each time.
@@ -412,9 +412,7 @@ impl<S: Sink> Lane<S> {
         let is_delivered = self.window.is_empty() && self.inbox.is_empty();
         let is_kept = self.parts.spool.is_some() && is_on_disk;
         let is_failing = !matches!(self.phase, Phase::Open { .. });
-        is_delivered
-            || (is_kept && (is_failing || self.window.sent() == 0))
-            || deadline.saturating_duration_since(now) < 2 * END_PATIENCE
+        is_delivered || (is_kept && (is_failing || self.window.sent() == 0)) || deadline <= now
     }
 
     /// Puts what is left on disk, or gives it up.

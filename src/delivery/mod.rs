@@ -248,8 +248,12 @@ impl Delivery {
 
     /// Takes no more records, and delivers those it has until `deadline`. What is left is on disk then, or dropped.
     pub async fn drain(&self, deadline: Instant) -> Vec<SinkState> {
+        let now = Instant::now();
+        let left = deadline.saturating_duration_since(now);
+        // What is not delivered by the end takes its time, too.
+        let end = now + left.saturating_sub((left / 4).min(2 * END_PATIENCE));
         for lane in &self.lanes {
-            lane.shared.stop(deadline);
+            lane.shared.stop(end);
         }
         let patience = deadline + 2 * END_PATIENCE;
         for lane in &self.lanes {

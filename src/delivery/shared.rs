@@ -87,7 +87,7 @@ impl Shared {
         self.notify(state);
     }
 
-    /// Takes no more, and has the lane end by then.
+    /// Takes no more, and has the lane come to its end then.
     pub(super) fn stop(&self, deadline: Instant) {
         let mut state = self.state();
         state.stop = Some(deadline);

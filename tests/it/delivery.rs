@@ -1,6 +1,7 @@
 //! Records on their way to Kafka.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use miffy::app::Plugs;
 use miffy::config::Environment;
@@ -78,6 +79,24 @@ async fn a_stop_delivers_what_waits_and_be_it_more_than_librdkafkas_queue_holds(
         miffy.stop().await;
         assert_eq!(broker.published().await.len(), 20, "{queue}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_that_has_little_time_uses_it() {
+    let broker = Broker::mock();
+    let (reference, candidate) = disagreeing().await;
+    let setup = Setup::of(&reference, &candidate, &broker);
+    let miffy = setup.more("shutdown_timeout = \"900ms\"").start();
+    kafka_is(&miffy, "reached").await;
+    // The topic is asked for, and then written to.
+    let answers_in = Duration::from_millis(100);
+    let controls = broker.controls();
+    controls.broker_round_trip_time(1, answers_in).unwrap();
+    miffy.get("/x/1").await.bytes().await.unwrap();
+    miffy.outcomes(1).await;
+    miffy.stop().await;
+    controls.broker_round_trip_time(1, Duration::ZERO).unwrap();
+    assert_eq!(broker.published().await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
