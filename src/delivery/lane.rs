@@ -40,7 +40,8 @@ use crate::telemetry::Throttle;
 /// How long a record may be unconfirmed in memory before it is put on disk.
 const STALE: Duration = Duration::from_secs(1);
 
-/// How long the lane sleeps when nothing happens.
+/// How long the lane sleeps when nothing happens, and how often the sink is ticked: a look at its file is not for
+/// each record.
 const TICK: Duration = Duration::from_secs(1);
 
 /// How long it sleeps where the world does not tell when to go on.
@@ -88,6 +89,8 @@ pub(super) struct Lane<S> {
     phase: Phase,
     /// The next pause after a failure.
     pause: Duration,
+    /// When the sink is ticked next.
+    tick: Instant,
     /// The sink takes no more for now.
     is_busy: bool,
     /// When the disk is tried again.
@@ -122,6 +125,7 @@ impl<S: Sink> Lane<S> {
             window: Window::default(),
             phase: Phase::Waiting { limit: usize::MAX },
             pause: FIRST_PAUSE,
+            tick: Instant::now(),
             is_busy: false,
             disk: None,
             no_record: None,
@@ -151,7 +155,10 @@ impl<S: Sink> Lane<S> {
         for (ticket, told) in told {
             self.hear(ticket, told, now);
         }
-        self.sink.tick();
+        if self.tick <= now {
+            self.tick = now + TICK;
+            self.sink.tick();
+        }
         self.move_on(now);
         self.store(now);
         if !is_ending {
@@ -167,7 +174,7 @@ impl<S: Sink> Lane<S> {
         let tick = match self.phase {
             Phase::Waiting { .. } => short,
             Phase::Open { limit } if self.is_busy || limit == 1 => short,
-            Phase::Open { .. } => now + TICK,
+            Phase::Open { .. } => self.tick,
             Phase::Recalling { .. } if self.window.sent() == 0 => now,
             Phase::Recalling { until, .. } | Phase::Pausing { until } => until,
         };
@@ -176,7 +183,7 @@ impl<S: Sink> Lane<S> {
         let stale = stale.filter(|_| self.window.only_in_memory() > 0);
         let stop = stop.map(|_| short);
         let alarms = [stale, stop, self.disk].into_iter().flatten();
-        alarms.fold(tick.min(now + TICK), Instant::min)
+        alarms.fold(tick.min(self.tick), Instant::min)
     }
 
     /// What the sink tells.

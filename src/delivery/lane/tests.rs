@@ -26,6 +26,7 @@ struct Inner {
     /// The largest record that it takes.
     limit: usize,
     is_ready: bool,
+    ticks: u32,
 }
 
 impl Sink for Held {
@@ -40,6 +41,10 @@ impl Sink for Held {
         }
         inner.held.push_back((ticket, record.clone()));
         Ok(())
+    }
+
+    fn tick(&mut self) {
+        self.inner().ticks += 1;
     }
 
     fn recall(&mut self) {
@@ -254,6 +259,7 @@ fn lane(
         taken,
         limit: usize::MAX,
         is_ready: true,
+        ticks: 0,
     }));
     let parts = Parts {
         name: "test",
@@ -590,6 +596,24 @@ fn a_sink_that_has_nothing_is_not_waited_for() {
     bench.step(0);
     bench.lane.recall(bench.now, Duration::ZERO);
     assert_eq!(bench.lane.alarm(bench.now, None), bench.now);
+}
+
+#[test]
+fn a_sink_is_ticked_once_a_second_however_much_happens() {
+    let mut bench = Bench::spooled();
+    for _ in 0..100 {
+        bench.publish(1, 10).expect("room");
+        bench.step(50);
+        bench.take(1);
+    }
+    assert_eq!(bench.inner().ticks, 5);
+    // The lane is awake for it in time.
+    bench.step(50);
+    bench.step(900);
+    assert_eq!(
+        bench.lane.alarm(bench.now, None),
+        bench.now + Duration::from_millis(100)
+    );
 }
 
 #[derive(Debug, Clone)]
