@@ -208,13 +208,13 @@ impl<S: Sink> Lane<S> {
         let kept = entry.kept();
         let took = SystemTime::now().duration_since(entry.found);
         self.parts.latency.record(took.unwrap_or_default());
-        self.parts.shared.ledger(|ledger| ledger.publish(kept));
+        let solved = self.parts.shared.publish(kept);
         self.pause = FIRST_PAUSE;
         if let Phase::Open { limit } = &mut self.phase {
             // Twice as many each time that all of them are through.
             *limit = limit.saturating_add(1);
         }
-        if self.parts.shared.set_problem(None).is_some() {
+        if solved.is_some() {
             info!(sink = self.parts.name, "records are delivered again");
         }
     }
@@ -303,7 +303,7 @@ impl<S: Sink> Lane<S> {
 
     /// Says what is wrong with the sink, unless it was said. Gives how long to leave it alone.
     fn complain(&mut self, problem: Problem) -> Duration {
-        let before = self.parts.shared.set_problem(Some(problem.clone()));
+        let before = self.parts.shared.set_problem(problem.clone());
         if before.as_ref() != Some(&problem) {
             let Problem { reason, remedy } = problem;
             let sink = self.parts.name;

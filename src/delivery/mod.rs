@@ -276,10 +276,10 @@ struct Mourner(Arc<Shared>);
 impl Drop for Mourner {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.0.set_problem(Some(Problem {
+            self.0.set_problem(Problem {
                 reason: "a defect of miffy's has ended its delivery".to_owned(),
                 remedy: Some("restart miffy, and report what the log says"),
-            }));
+            });
         }
     }
 }

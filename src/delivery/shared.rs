@@ -140,7 +140,14 @@ impl Shared {
     }
 
     /// Gives the problem before.
-    pub(super) fn set_problem(&self, problem: Option<Problem>) -> Option<Problem> {
-        std::mem::replace(&mut self.state().problem, problem)
+    pub(super) fn set_problem(&self, problem: Problem) -> Option<Problem> {
+        self.state().problem.replace(problem)
+    }
+
+    /// The sink has taken a record that was kept. Gives the problem that there was until now.
+    pub(super) fn publish(&self, from: Kept) -> Option<Problem> {
+        let mut state = self.state();
+        state.ledger.publish(from);
+        state.problem.take()
     }
 }

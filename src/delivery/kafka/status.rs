@@ -113,23 +113,15 @@ impl BrokerStatus {
     }
 
     pub(super) fn set(&self, state: BrokerState) {
-        let mut known = self.known();
-        if known.state == state {
-            return;
-        }
-        known.state = state;
-        match state {
-            BrokerState::Unknown => {}
-            BrokerState::Reached => info!("kafka is reached"),
-            BrokerState::Unreachable => warn!("kafka is not reached; records wait"),
-        }
+        self.known().set(state);
     }
 
     /// A broker took a record.
     pub(super) fn delivered(&self) {
-        self.known().problem = None;
+        let mut known = self.known();
+        known.problem = None;
         // Statistics may be turned off.
-        self.set(BrokerState::Reached);
+        known.set(BrokerState::Reached);
     }
 
     /// A broker does not want to have to do with miffy.
@@ -167,9 +159,10 @@ impl BrokerStatus {
                 timeouts: sum(|broker| broker.req_timeouts),
             },
         };
-        self.known().figures.replace(figures);
         let is_up = statistics.brokers.values().any(|broker| broker.state == UP);
-        self.set(if is_up {
+        let mut known = self.known();
+        known.figures.replace(figures);
+        known.set(if is_up {
             BrokerState::Reached
         } else {
             BrokerState::Unreachable
@@ -181,6 +174,20 @@ impl BrokerStatus {
         let mut known = self.known();
         let counted = std::mem::take(&mut known.figures.counted);
         known.retired = known.retired.plus(counted);
+    }
+}
+
+impl Known {
+    fn set(&mut self, state: BrokerState) {
+        if self.state == state {
+            return;
+        }
+        self.state = state;
+        match state {
+            BrokerState::Unknown => {}
+            BrokerState::Reached => info!("kafka is reached"),
+            BrokerState::Unreachable => warn!("kafka is not reached; records wait"),
+        }
     }
 }
 
