@@ -100,8 +100,8 @@ fn frames(file: &[u8]) -> Vec<Frame<'_>> {
 
 fn acknowledge(directory: &Path) {
     let mut spool = open(directory);
-    let appended = spool.append(b"the last").expect("there is room");
-    spool.acknowledge(appended.position);
+    let position = spool.append(b"the last").expect("there is room");
+    spool.acknowledge(position);
     assert_eq!(spool.entries(), 0);
 }
 

@@ -5,11 +5,12 @@ use std::io::{self, ErrorKind};
 use super::files::{Files, Handle, append_all};
 use super::segment::{self, HEAD, HEADER};
 use super::segments::Segment;
-use super::{AppendError, Appended, Dropped, Fsync, Position, Spool, WhenFull, Writer};
+use super::{AppendError, Dropped, Fsync, Position, Spool, WhenFull, Writer};
 
 impl<F: Files> Spool<F> {
-    /// Appends an entry, which will be read last. It is written (not forced to the disk) when this returns.
-    pub fn append(&mut self, bytes: &[u8]) -> Result<Appended, AppendError> {
+    /// Appends an entry, which will be read last, and tells where it is. It is written (not forced to the disk) when this
+    /// returns. What gave way for it, [`Spool::take_dropped`] tells.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<Position, AppendError> {
         let length = HEAD + bytes.len() as u64;
         if u32::try_from(bytes.len()).is_err() || HEADER + length > self.options.max_bytes {
             return Err(AppendError::TooLarge);
@@ -19,10 +20,7 @@ impl<F: Files> Spool<F> {
                 return Err(AppendError::Full);
             }
             match self.write(bytes, length) {
-                Ok(position) => {
-                    let dropped = self.take_dropped();
-                    return Ok(Appended { position, dropped });
-                }
+                Ok(position) => return Ok(position),
                 // Each time, there is a segment less.
                 Err(error) if is_full(&error) && self.give_way()? => {}
                 Err(error) => return Err(error.into()),
@@ -30,7 +28,7 @@ impl<F: Files> Spool<F> {
         }
     }
 
-    /// What gave way for appends that failed nevertheless, unless an [`Appended`] has told since.
+    /// What gave way for appends since this was asked last, whether they failed nevertheless or not.
     pub fn take_dropped(&mut self) -> Option<Dropped> {
         self.dropped.take()
     }

@@ -158,15 +158,6 @@ pub struct Entry {
     pub bytes: Vec<u8>,
 }
 
-/// What an append did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Appended {
-    /// Where the entry is.
-    pub position: Position,
-    /// What gave way for it, if anything did, and for appends before it that failed nevertheless.
-    pub dropped: Option<Dropped>,
-}
-
 /// Entries that are on the disk no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dropped {
@@ -176,8 +167,7 @@ pub struct Dropped {
     pub up_to: Position,
 }
 
-/// Why an entry was not taken. The spool is as it was, but for what gave way in vain: [`Spool::take_dropped`] tells, or
-/// else the next [`Appended`].
+/// Why an entry was not taken. The spool is as it was, but for what gave way in vain: [`Spool::take_dropped`] tells.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
     /// There is no room, and nothing may give way.

@@ -172,22 +172,22 @@ fn a_full_spool_takes_nothing_or_gives_up_the_oldest_segment() {
     options.when_full = WhenFull::DropOld;
     let mut spool = Spool::open(options.clone()).expect("it opens");
     let entry = spool.read().expect("it can be read").expect("an entry");
-    let appended = spool.append(b"entry 0006").expect("there is room");
+    spool.append(b"entry 0006").expect("there is room");
     let up_to = Position {
         segment: entry.position.segment,
         index: 2,
     };
-    assert_eq!(appended.dropped, Some(Dropped { unread: 2, up_to }));
+    assert_eq!(spool.take_dropped(), Some(Dropped { unread: 2, up_to }));
     assert_eq!((spool.entries(), spool.unread()), (4, 4));
     assert_eq!(read_all(&mut spool), texts(3..7));
     // The one that is written to gives way if there is no other.
     let large = vec![b'x'; usize::try_from(options.max_bytes - HEADER - HEAD).expect("a size")];
-    let appended = spool.append(&large).expect("there is room");
+    let position = spool.append(&large).expect("there is room");
     let up_to = Position {
-        segment: appended.position.segment - 1,
+        segment: position.segment - 1,
         index: 0,
     };
-    assert_eq!(appended.dropped, Some(Dropped { unread: 0, up_to }));
+    assert_eq!(spool.take_dropped(), Some(Dropped { unread: 0, up_to }));
     assert_eq!((spool.entries(), spool.bytes()), (1, options.max_bytes));
     let too_large = spool.append(&[large, vec![0]].concat());
     assert!(
@@ -203,12 +203,12 @@ fn an_empty_spool_has_no_segment_and_numbers_go_on() {
     for _ in 0..3 {
         let mut spool = with_entries(&directory, 0..3);
         assert_eq!(read_all(&mut spool), texts(0..3));
-        let appended = spool.append(b"the last").expect("there is room");
-        assert!(last < Some(appended.position));
-        last = Some(appended.position);
+        let position = spool.append(b"the last").expect("there is room");
+        assert!(last < Some(position));
+        last = Some(position);
         spool.skip_unread();
         assert_eq!((spool.entries(), spool.unread()), (4, 0));
-        spool.acknowledge(appended.position);
+        spool.acknowledge(position);
         spool.cursor_every = Duration::ZERO;
         spool.commit().expect("committed");
         assert_eq!((spool.entries(), spool.bytes()), (0, 0));

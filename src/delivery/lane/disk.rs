@@ -62,27 +62,25 @@ impl<S: Sink> Lane<S> {
             return false;
         }
         let (shared, buffer) = (&self.parts.shared, &mut self.buffer);
-        let (mut gave_way, mut failed) = (None, None);
+        let mut failed = None;
         let is_done = self.window.store(|entry| {
             entry.record.write(entry.found, buffer);
             match spool.append(buffer) {
-                Ok(appended) => {
+                Ok(position) => {
                     // It is in the window already.
                     spool.skip_unread();
-                    gave_way = appended.dropped.or(gave_way);
                     shared.ledger(|ledger| ledger.keep(entry.kept(), Kept::Spooled));
-                    Some(Place::Spooled(appended.position))
+                    Some(Place::Spooled(position))
                 }
                 // It is on its way in memory, and holds up no other one.
                 Err(AppendError::TooLarge) => Some(Place::Evicted),
                 Err(error) => {
-                    gave_way = spool.take_dropped().or(gave_way);
                     failed = Some(error);
                     None
                 }
             }
         });
-        if let Some(dropped) = gave_way {
+        if let Some(dropped) = spool.take_dropped() {
             self.evict(dropped);
         }
         match failed {
@@ -102,14 +100,15 @@ impl<S: Sink> Lane<S> {
         }
         queued.record.write(queued.found, &mut self.buffer);
         let kept = Kept::Waiting(queued.record.size());
-        match spool.append(&self.buffer) {
-            Ok(appended) => {
+        let appended = spool.append(&self.buffer);
+        if let Some(dropped) = spool.take_dropped() {
+            self.evict(dropped);
+        }
+        match appended {
+            Ok(_) => {
                 let ledger = &self.parts.shared;
                 ledger.ledger(|ledger| ledger.keep(kept, Kept::Spooled));
                 self.parts.shared.block(None);
-                if let Some(dropped) = appended.dropped {
-                    self.evict(dropped);
-                }
                 true
             }
             Err(AppendError::TooLarge) => {
@@ -118,9 +117,6 @@ impl<S: Sink> Lane<S> {
                 true
             }
             Err(error) => {
-                if let Some(dropped) = spool.take_dropped() {
-                    self.evict(dropped);
-                }
                 self.disk_failed(&error, now);
                 false
             }

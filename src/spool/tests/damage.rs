@@ -32,8 +32,8 @@ fn a_torn_tail_is_cut() {
             (2, whole, 0)
         );
         // It is not gone on with: what was cut may have been acknowledged.
-        let appended = spool.append(b"another").expect("there is room");
-        assert_eq!(appended.position.segment, 2);
+        let position = spool.append(b"another").expect("there is room");
+        assert_eq!(position.segment, 2);
     }
 }
 
@@ -92,7 +92,7 @@ fn around_damage_all_is_read_and_the_segment_is_set_aside() {
 
 fn reopened_after_acknowledging_all(directory: &TempDir, mut spool: Spool) -> Spool {
     let last = spool.append(b"the last").expect("there is room");
-    spool.acknowledge(last.position);
+    spool.acknowledge(last);
     assert_eq!(spool.entries(), 0);
     spool.close().expect("it closes");
     open(directory)
@@ -121,9 +121,9 @@ fn what_was_set_aside_is_never_overwritten() {
     assert!(third.starts_with("not a segment"));
     drop(spool);
     fs::remove_file(path.join(cursor::FILE)).expect("removed");
-    let appended = open(&directory).append(b"another").expect("there is room");
+    let position = open(&directory).append(b"another").expect("there is room");
     assert_eq!(
-        appended.position.segment, 2,
+        position.segment, 2,
         "numbers of what was set aside are not used again"
     );
 }
@@ -161,13 +161,13 @@ fn damage_that_is_found_late_is_told() {
     assert_eq!(read_all(&mut spool), expected);
     assert_eq!((spool.take_unreadable(), spool.take_unreadable()), (2, 0));
     assert_eq!((spool.entries(), spool.unread()), (2, 0));
-    let appended = spool.append(b"another").expect("there is room");
+    let position = spool.append(b"another").expect("there is room");
     assert_eq!(
-        appended.position.segment, 2,
+        position.segment, 2,
         "what is set aside does not change any more"
     );
     assert_eq!(read_all(&mut spool), ["another"]);
-    spool.acknowledge(appended.position);
+    spool.acknowledge(position);
     assert!(files(&directory).contains(&ASIDE.to_owned()));
 }
 
@@ -199,9 +199,9 @@ fn a_write_that_fails_leaves_nothing() {
         (spool.entries(), spool.bytes(), fake.bytes(".spool")),
         (1, bytes, bytes)
     );
-    let appended = spool.append(b"entry 0002").expect("there is room");
+    let position = spool.append(b"entry 0002").expect("there is room");
     assert_eq!(
-        appended.position,
+        position,
         Position {
             segment: 1,
             index: 1
@@ -219,9 +219,9 @@ fn a_part_of_an_entry_that_can_not_be_removed_is_cut_later() {
     fake.fail(Call::Truncate, 1);
     spool.append(b"entry 0001").expect_err("it fails");
     assert!(spool.bytes() > bytes);
-    let appended = spool.append(b"entry 0002").expect("there is room");
+    let position = spool.append(b"entry 0002").expect("there is room");
     assert_eq!(
-        appended.position,
+        position,
         Position {
             segment: 2,
             index: 0
@@ -231,7 +231,7 @@ fn a_part_of_an_entry_that_can_not_be_removed_is_cut_later() {
     let mut spool = Spool::open_on(fake.clone(), options(Path::new(""))).expect("it opens");
     assert_eq!(spool.bytes(), 2 * bytes);
     assert_eq!(read_all(&mut spool), ["entry 0000", "entry 0002"]);
-    spool.acknowledge(appended.position);
+    spool.acknowledge(position);
     spool.close().expect("it closes");
     assert_eq!(fake.paths(CORRUPT), [] as [PathBuf; 0]);
 }
@@ -267,8 +267,8 @@ fn on_a_full_disk_old_segments_give_way_if_they_may() {
                 assert_eq!(error.kind(), io::ErrorKind::StorageFull);
                 assert_eq!(read_all(&mut spool), texts(0..9));
             }
-            (WhenFull::DropOld, Ok(appended)) => {
-                let dropped = appended.dropped.expect("something gave way").unread;
+            (WhenFull::DropOld, Ok(_)) => {
+                let dropped = spool.take_dropped().expect("something gave way").unread;
                 let left = read_all(&mut spool);
                 assert_eq!(
                     (dropped + left.len() as u64, left.last()),

@@ -216,7 +216,8 @@ impl Model {
         let before = self.spool().bytes();
         let appended = self.spool().append(&entry(number, length));
         let dropped = match &appended {
-            Ok(appended) => appended.dropped,
+            Ok(_) => self.spool().take_dropped(),
+            // It is told with what gives way next.
             Err(_) => self.spool().dropped,
         };
         if let Some(dropped) = dropped {
@@ -226,14 +227,14 @@ impl Model {
         }
         let size = HEADER + HEAD + length as u64;
         match appended {
-            Ok(appended) => {
+            Ok(position) => {
                 self.untold = 0;
-                assert!(self.last < Some(appended.position), "positions grow");
-                self.last = Some(appended.position);
+                assert!(self.last < Some(position), "positions grow");
+                self.last = Some(position);
                 self.lengths.push(length);
                 self.live.push(Live {
                     number,
-                    position: appended.position,
+                    position,
                     is_read: false,
                     is_committed: false,
                 });
