@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, Write};
 
 use super::outgoing::Outgoing;
 use super::sink::{Failure, Problem, Reports};
+use crate::spool::is_full;
 
 /// Bytes that are written at a time, and which a longer line may be over.
 const FULL: usize = 64 * 1024;
@@ -28,6 +29,11 @@ pub(super) struct Broken {
 /// The length of a record's line.
 pub(super) fn length(record: &Outgoing) -> usize {
     record.payload.len() + 1
+}
+
+/// What its operator can do about a file that can't be written, whatever file it is.
+pub(super) fn remedy(error: &io::Error) -> Option<&'static str> {
+    is_full(error).then_some("make room on the disk")
 }
 
 /// Writes as much as goes, and knows how much that was.

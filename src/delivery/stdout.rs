@@ -198,13 +198,9 @@ fn problem(error: &io::Error) -> Problem {
             reason: "standard output is closed".to_owned(),
             remedy: Some("start miffy again with somebody who reads its standard output"),
         },
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Problem {
-            reason: format!("standard output can't be written: {error}"),
-            remedy: Some("make room on the disk"),
-        },
         _ => Problem {
             reason: format!("standard output can't be written: {error}"),
-            remedy: None,
+            remedy: lines::remedy(error),
         },
     }
 }

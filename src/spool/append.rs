@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 
-use super::files::{Files, Handle, append_all};
+use super::files::{Files, Handle, append_all, is_full};
 use super::segment::{self, HEAD, HEADER};
 use super::segments::Segment;
 use super::{AppendError, Dropped, Fsync, Position, Spool, WhenFull, Writer};
@@ -164,11 +164,4 @@ impl<F: Files> Spool<F> {
             self.segments.pop_last();
         }
     }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
-    )
 }

@@ -171,3 +171,11 @@ pub(super) fn append_all(file: &mut impl Handle, mut bytes: &[u8]) -> io::Result
     }
     Ok(())
 }
+
+/// Whether it failed because there is no room on the disk.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+    )
+}

@@ -92,6 +92,7 @@ use std::time::{Duration, Instant};
 use tracing::{error, warn};
 
 use self::cursor::Cursor;
+pub(crate) use self::files::is_full;
 pub use self::files::{Disk, Files, Handle};
 use self::segment::{Place, Reader};
 use self::segments::Segments;

@@ -307,13 +307,12 @@ fn problem(path: &Path, error: &io::Error) -> Problem {
     Problem {
         reason: format!("{} can't be written: {error}", path.display()),
         remedy: match error.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some("make room on the disk"),
             ErrorKind::PermissionDenied => {
                 Some("let miffy's user write to file.path and its directory")
             }
             ErrorKind::NotFound => Some("make the directory of file.path"),
             ErrorKind::ResourceBusy => Some("end the other process, or set another file.path"),
-            _ => None,
+            _ => lines::remedy(error),
         },
     }
 }
