@@ -344,11 +344,14 @@ fn check_property(name: &str, value: &str) -> Result<(), PropertyError> {
     }
 }
 
-/// A context that keeps librdkafka's log to itself: the real producer will say it again.
-struct Quiet;
+/// A context that keeps librdkafka's log and errors to itself: the producer that delivers fails in the same way, and
+/// says so.
+pub(crate) struct Quiet;
 
 impl ClientContext for Quiet {
     fn log(&self, _level: RDKafkaLogLevel, _facility: &str, _message: &str) {}
+
+    fn error(&self, _error: KafkaError, _reason: &str) {}
 }
 
 impl ProducerContext for Quiet {

@@ -58,6 +58,7 @@ pub use environment::{CONFIG_FILE_VARIABLE, Environment};
 pub use file::{Compression, File};
 pub(crate) use host::{literal_ip, split_port};
 pub use kafka::Kafka;
+pub(crate) use kafka::Quiet;
 pub use noise::{Noise, NoiseMethod, Percent};
 pub use problem::{Problem, Problems};
 pub use redact::Redact;

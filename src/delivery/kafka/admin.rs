@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tracing::{info, warn};
 
 use super::problem::{problem, remedy};
-use crate::config::Topics;
+use crate::config::{Quiet, Topics};
 use crate::delivery::sink::Problem;
 
 /// How long brokers may take to answer.
@@ -134,13 +133,4 @@ fn not_created(topic: &str, error: &KafkaError) -> Problem {
             "mend it, create the topics yourself, or set topics.create = false",
         )),
     }
-}
-
-/// A context that leaves the log to the producer's, which fails in the same way.
-struct Quiet;
-
-impl ClientContext for Quiet {
-    fn log(&self, _level: RDKafkaLogLevel, _facility: &str, _message: &str) {}
-
-    fn error(&self, _error: KafkaError, _reason: &str) {}
 }
