@@ -67,6 +67,8 @@ mod report;
 #[allow(dead_code, reason = "the soak uses more of it")]
 #[path = "../soak/service.rs"]
 mod service;
+#[path = "../soak/signals.rs"]
+mod signals;
 mod stage;
 mod throughput;
 mod topic;
@@ -78,8 +80,6 @@ mod wait;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
 
 use broker::{Brokers, Kind};
 use options::Options;
@@ -88,7 +88,12 @@ use stage::Stage;
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let result = end_on_signals().and_then(|_signals| {
+    let clean_up = || {
+        process::end_all();
+        disk::unmount_all();
+        broker::end_all();
+    };
+    let result = signals::end_on_signals(clean_up).and_then(|_signals| {
         if options.throughput {
             throughput::run(&options).map(|()| 0)
         } else {
@@ -138,29 +143,4 @@ fn run(options: &Options) -> anyhow::Result<usize> {
         }
     }
     Ok(broken)
-}
-
-/// Leaves nothing behind when this process is told to end, as long as what it gives is kept.
-fn end_on_signals() -> anyhow::Result<Runtime> {
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()?;
-    let (mut interrupt, mut terminate) = runtime.block_on(async {
-        anyhow::Ok((
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-        ))
-    })?;
-    runtime.spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        process::end_all();
-        disk::unmount_all();
-        broker::end_all();
-        std::process::exit(130);
-    });
-    Ok(runtime)
 }

@@ -28,6 +28,7 @@
 //! - `fault`: candidates that don't, which the tests have, too
 //! - `orders`: large documents, which the benchmark of comparisons has, too
 //! - `process`, `metrics`, `sampler`: the miffy process, and what can be seen of it
+//! - `signals`: leaves nothing behind when it is told to end
 //! - `wait`: waiting until something is so
 //! - `report`: a row of the table
 
@@ -53,14 +54,13 @@ mod process;
 mod report;
 mod sampler;
 mod service;
+mod signals;
 mod stage;
 mod wait;
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
 
 use kind::Kind;
 use options::{Case, Options};
@@ -69,7 +69,7 @@ use stage::Stage;
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let result = end_on_signals().and_then(|_signals| run(&options));
+    let result = signals::end_on_signals(process::end_all).and_then(|_signals| run(&options));
     match result {
         Ok(0) => ExitCode::SUCCESS,
         Ok(broken) => {
@@ -115,27 +115,4 @@ fn run_together(kind: Kind, cases: &[Case], options: &Options) -> anyhow::Result
     }
     stage.stop()?;
     Ok(broken)
-}
-
-/// Leaves no process behind when this one is told to end, as long as what it gives is kept.
-fn end_on_signals() -> anyhow::Result<Runtime> {
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()?;
-    let (mut interrupt, mut terminate) = runtime.block_on(async {
-        anyhow::Ok((
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-        ))
-    })?;
-    runtime.spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        process::end_all();
-        std::process::exit(130);
-    });
-    Ok(runtime)
 }
