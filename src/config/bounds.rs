@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bytesize::ByteSize;
+
 use super::reader::{Off, Section, bytes};
 
 /// The bounds of captured bodies, in bytes.
@@ -81,16 +83,11 @@ fn breaker(mut section: Section<'_>) -> Option<Option<Breaker>> {
 /// Reads `[delivery]`; `None` if a problem was noted.
 pub(super) fn delivery(mut section: Section<'_>) -> Option<Delivery> {
     let queue_records = section.take("queue_records");
-    let queue_bytes = section.take("queue_bytes").map(bytes);
-    let queue_bytes = queue_bytes.filter(|bytes| {
-        if *bytes == 0 {
-            section.problem("queue_bytes", "must be above 0, or no record would fit");
-        }
-        *bytes > 0
-    });
+    let none_would_fit = "must be above 0, or no record would fit";
+    let queue_bytes = section.take_bytes("queue_bytes", 1, none_would_fit);
     section.finish();
     Some(Delivery {
         queue_records: queue_records?,
-        queue_bytes: queue_bytes?,
+        queue_bytes: bytes(ByteSize(queue_bytes?)),
     })
 }

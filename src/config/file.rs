@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use bytesize::{ByteSize, KIB};
+use bytesize::KIB;
 use config::Value;
 
 use super::reader::{FromValue, Off, Section};
@@ -46,13 +46,7 @@ pub(super) fn read(mut section: Section<'_>) -> Option<Option<File>> {
         }
         !is_directory
     });
-    let max_size = section.take("max_size").map(|size: ByteSize| size.as_u64());
-    let max_size = max_size.filter(|bytes| {
-        if *bytes < MIN_SIZE {
-            section.problem("max_size", "must be at least 1KiB");
-        }
-        *bytes >= MIN_SIZE
-    });
+    let max_size = section.take_bytes("max_size", MIN_SIZE, "must be at least 1KiB");
     let max_files = section.take("max_files");
     let compression: Option<Off<_>> = section.take("compression");
     section.finish();

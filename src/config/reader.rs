@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use config::{Map, Value, ValueKind};
 
 use super::BaseUrl;
@@ -65,6 +66,22 @@ impl<'p> Section<'p> {
                 None
             }
         }
+    }
+
+    /// The bytes of a key that must be there, and must be `min` at least, or else `too_small` is noted; `None` if a
+    /// problem was noted.
+    pub(super) fn take_bytes(
+        &mut self,
+        key: &'static str,
+        min: u64,
+        too_small: &str,
+    ) -> Option<u64> {
+        let bytes = self.take(key).map(|size: ByteSize| size.as_u64())?;
+        if bytes < min {
+            self.problem(key, too_small);
+            return None;
+        }
+        Some(bytes)
     }
 
     /// The value of a key as it is.
@@ -221,7 +238,7 @@ impl FromValue for PathBuf {
     }
 }
 
-impl FromValue for bytesize::ByteSize {
+impl FromValue for ByteSize {
     fn from_value(value: Value) -> Result<Self, String> {
         let expected = "a size in bytes, such as 65536 or \"1MiB\"";
         let text = text(value, expected)?;
@@ -231,7 +248,7 @@ impl FromValue for bytesize::ByteSize {
 }
 
 /// A size as this machine counts; more than it can address is all of it.
-pub(super) fn bytes(size: bytesize::ByteSize) -> usize {
+pub(super) fn bytes(size: ByteSize) -> usize {
     usize::try_from(size.as_u64()).unwrap_or(usize::MAX)
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use bytesize::{ByteSize, KIB, MIB};
+use bytesize::{KIB, MIB};
 use config::Value;
 
 use super::reader::{FromValue, Off, Section};
@@ -57,15 +57,7 @@ enum When {
 )]
 pub(super) fn read(mut section: Section<'_>) -> Option<Option<Spool>> {
     let directory: Option<Off<_>> = section.take("directory");
-    let max_bytes = section
-        .take("max_bytes")
-        .map(|size: ByteSize| size.as_u64());
-    let max_bytes = max_bytes.filter(|bytes| {
-        if *bytes < MIN_BYTES {
-            section.problem("max_bytes", "must be at least 1MiB");
-        }
-        *bytes >= MIN_BYTES
-    });
+    let max_bytes = section.take_bytes("max_bytes", MIN_BYTES, "must be at least 1MiB");
     let when_full = section.take("when_full");
     let when = section.take("fsync");
     let interval = section.take("fsync_interval");
