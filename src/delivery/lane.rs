@@ -95,6 +95,8 @@ pub(super) struct Lane<S> {
     is_busy: bool,
     /// When the disk is tried again.
     disk: Option<Instant>,
+    /// What the spool takes of the disk, as the ledger has it.
+    spool_bytes: u64,
     /// What was read last from the spool and is no record.
     no_record: Option<Position>,
     /// The form on disk of one record.
@@ -128,6 +130,7 @@ impl<S: Sink> Lane<S> {
             tick: Instant::now(),
             is_busy: false,
             disk: None,
+            spool_bytes: 0,
             no_record: None,
             buffer: Vec::new(),
             drops: Throttle::default(),
@@ -406,9 +409,12 @@ impl<S: Sink> Lane<S> {
             warn!(sink = self.parts.name, %error, unsaid, "the spool can't be forced to the disk");
         }
         let bytes = spool.bytes();
-        self.parts
-            .shared
-            .ledger(|ledger| ledger.spool_bytes = bytes);
+        if bytes != self.spool_bytes {
+            self.spool_bytes = bytes;
+            self.parts
+                .shared
+                .ledger(|ledger| ledger.spool_bytes = bytes);
+        }
     }
 
     /// Whether there is nothing more to be done but the end.
