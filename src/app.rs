@@ -1,5 +1,7 @@
 //! The composition root: builds everything, runs it, and stops it in order.
 
+mod planner;
+
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -8,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::runtime::Handle;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{interval, timeout_at};
 use tokio_rustls::TlsAcceptor;
@@ -16,18 +17,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::capture::{Budget, Limits};
-use crate::client::Client;
-use crate::config::{Backends, NoiseMethod, Settings};
+use crate::config::Settings;
 use crate::delivery::{Delivery, Totals};
-use crate::experiment::Experiment;
 use crate::management::{self, Management};
 use crate::proxy::{self, Alive, Connections, LiveMetrics, Proxy, Server};
 use crate::record;
-use crate::redact::Redaction;
 use crate::shadow::{self, Observer, Shadow, Threads};
 use crate::telemetry::metrics as names;
 use crate::telemetry::{Telemetry, Throttle};
 use crate::tls::ServerCertificate;
+use planner::Planner;
 
 /// How often observations are sorted into histograms.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -99,35 +98,28 @@ impl App {
         let telemetry = Arc::new(Telemetry::new());
         let delivery = telemetry.register(|| Delivery::start(settings, record::shorten))?;
         let delivery = Arc::new(delivery);
-        let redaction = Arc::new(Redaction::new(settings.redact.clone())?);
-        let experiments: Vec<Arc<Experiment>> = settings
-            .routes
-            .iter()
-            .enumerate()
-            .map(|(index, route)| Experiment::new(index, route, redaction.clone()))
-            .map(Arc::new)
-            .collect();
         let limits = Limits {
             max_body: settings.capture.max_body,
             budget: Budget::new(settings.capture.max_total),
         };
         let threads = Threads::start().context("threads can't be started")?;
-        let parts = shadow_parts(
-            settings,
-            threads.handle().clone(),
-            limits.clone(),
-            delivery.clone(),
-            plugs.observer,
-        )?;
-        let shadow =
-            telemetry.register(|| Shadow::register(parts, experiments.iter().map(AsRef::as_ref)));
+        let parts = shadow::Parts {
+            runtime: threads.handle().clone(),
+            limits: limits.clone(),
+            max_in_flight: settings.shadow.max_in_flight,
+            max_wait: settings.shadow.max_wait,
+            requery_rate: settings.noise.requery_rate,
+            max_message: max_message(settings),
+            delivery: delivery.clone(),
+            observer: plugs.observer,
+        };
+        let shadow = telemetry.register(|| Shadow::register(parts));
         let metrics = telemetry.register(LiveMetrics::register);
         let live = Arc::new(AtomicUsize::new(0));
+        let mut planner = Planner::new(telemetry.clone(), shadow.clone());
         let proxy = Arc::new(Proxy::new(
-            settings.reference.clone(),
-            reference_client(settings)?,
+            planner.plan(settings)?,
             limits.clone(),
-            Arc::new(shadow.clone()),
             live.clone(),
             settings.forwarded,
             metrics,
@@ -141,7 +133,7 @@ impl App {
             .map(ServerCertificate::config)
             .transpose()?;
         let acceptor = tls.map(|config| TlsAcceptor::from(Arc::new(config)));
-        let router = proxy::router(&proxy, &experiments);
+        let router = proxy::router(proxy);
         let server = telemetry.register(|| Server::register(router, settings.clients, acceptor));
         let connections = Connections::default();
         let gauges = Gauges {
@@ -293,6 +285,7 @@ async fn drain(
     let ledger = shadow.ledger();
     info!(
         matched = ledger.requests(),
+        pairs = ledger.pairs(),
         outcomes = ledger.summary(),
         records = totals.found,
         published = totals.published,
@@ -323,58 +316,6 @@ fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
         socket.listen(BACKLOG)
     };
     listen().with_context(|| format!("can't listen on {address}"))
-}
-
-fn reference_client(settings: &Settings) -> anyhow::Result<Client<proxy::LiveBody>> {
-    let own = settings.routes.iter().map(|route| &route.reference);
-    Client::new(
-        &settings.reference_backends,
-        own.chain([&settings.reference]),
-    )
-    .context("the client towards the reference can't be created")
-}
-
-/// The client for second answers of the reference's code, which must not take connections from the live
-/// path, and must not be waited for for ever.
-fn second_client(settings: &Settings) -> anyhow::Result<Client<shadow::CandidateBody>> {
-    let backends = Backends {
-        timeouts: settings.candidate_backends.timeouts,
-        ..settings.reference_backends.clone()
-    };
-    let bases = settings
-        .routes
-        .iter()
-        .filter_map(|route| match &route.noise {
-            NoiseMethod::Off => None,
-            NoiseMethod::Secondary(base) => Some(base),
-            NoiseMethod::Requery => Some(&route.reference),
-        });
-    Client::new(&backends, bases).context("the client towards secondaries can't be created")
-}
-
-fn shadow_parts(
-    settings: &Settings,
-    runtime: Handle,
-    limits: Limits,
-    delivery: Arc<Delivery>,
-    observer: Option<Arc<dyn Observer>>,
-) -> anyhow::Result<shadow::Parts> {
-    let candidates = settings.routes.iter().map(|route| &route.candidate);
-    let client = Client::new(&settings.candidate_backends, candidates)
-        .context("the client towards the candidates can't be created")?;
-    Ok(shadow::Parts {
-        runtime,
-        client,
-        second: second_client(settings)?,
-        noise: settings.noise,
-        limits,
-        max_in_flight: settings.shadow.max_in_flight,
-        max_wait: settings.shadow.max_wait,
-        breaker: settings.shadow.breaker,
-        max_message: max_message(settings),
-        delivery,
-        observer,
-    })
 }
 
 /// How large a record may be from the start, its key included.

@@ -21,6 +21,8 @@
 //! - [`cli`]: the commands
 //! - [`config`]: defaults, file and environment to valid settings
 //! - [`experiment`]: what is tested
+//! - [`matching`]: conditions on requests, and samples
+//! - [`rewrite`]: what backends are sent instead
 //! - [`client`]: the client towards backends
 //! - [`proxy`]: the live path
 //! - [`capture`]: bounded copies of an exchange; where the live path and the shadow meet
@@ -52,10 +54,12 @@ pub mod experiment;
 mod json;
 mod librdkafka;
 pub mod management;
+pub mod matching;
 pub mod outcome;
 pub mod proxy;
 pub mod record;
 pub mod redact;
+pub mod rewrite;
 pub mod shadow;
 pub mod spool;
 pub mod telemetry;

@@ -10,6 +10,8 @@ pub enum Outcome {
     Equal,
     /// Both answered, not alike.
     Different,
+    /// Both answered, and they are not to be compared.
+    Uncompared,
     /// The candidate gave no whole answer; the reference did.
     CandidateFailed(Cause),
     /// The reference gave no whole answer.
@@ -58,6 +60,10 @@ pub struct Failure {
 pub enum Skip {
     /// The experiment does not mirror its method.
     Method,
+    /// It is not in the experiment's sample.
+    SampledOut,
+    /// The experiment is paused.
+    Paused,
     /// It asked for an upgrade of the connection (RFC 9110 §7.8).
     Upgrade,
     /// As many exchanges were mirrored as may be at a time.
@@ -113,8 +119,10 @@ impl Cause {
 }
 
 impl Skip {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Method,
+        Self::SampledOut,
+        Self::Paused,
         Self::Upgrade,
         Self::InFlight,
         Self::Breaker,
@@ -131,6 +139,8 @@ impl Skip {
     pub fn name(self) -> &'static str {
         match self {
             Self::Method => "method",
+            Self::SampledOut => "sampled_out",
+            Self::Paused => "paused",
             Self::Upgrade => "upgrade",
             Self::InFlight => "in_flight",
             Self::Breaker => "breaker",
@@ -145,12 +155,15 @@ impl Skip {
 }
 
 impl Outcome {
+    /// How many there are where both sides answered.
+    const ANSWERED: usize = 3;
+
     /// How many outcomes there are, reasons told apart.
-    pub const COUNT: usize = 2 + 2 * Cause::ALL.len() + Skip::ALL.len();
+    pub const COUNT: usize = Self::ANSWERED + 2 * Cause::ALL.len() + Skip::ALL.len();
 
     /// All outcomes, in the order of their [`index`](Self::index).
     pub fn all() -> impl Iterator<Item = Self> {
-        [Self::Equal, Self::Different]
+        [Self::Equal, Self::Different, Self::Uncompared]
             .into_iter()
             .chain(Cause::ALL.map(Self::CandidateFailed))
             .chain(Cause::ALL.map(Self::ReferenceFailed))
@@ -163,9 +176,10 @@ impl Outcome {
         match self {
             Self::Equal => 0,
             Self::Different => 1,
-            Self::CandidateFailed(cause) => 2 + cause as usize,
-            Self::ReferenceFailed(cause) => 2 + Cause::ALL.len() + cause as usize,
-            Self::Skipped(skip) => 2 + 2 * Cause::ALL.len() + skip as usize,
+            Self::Uncompared => 2,
+            Self::CandidateFailed(cause) => Self::ANSWERED + cause as usize,
+            Self::ReferenceFailed(cause) => Self::ANSWERED + Cause::ALL.len() + cause as usize,
+            Self::Skipped(skip) => Self::ANSWERED + 2 * Cause::ALL.len() + skip as usize,
         }
     }
 
@@ -175,6 +189,7 @@ impl Outcome {
         match self {
             Self::Equal => "equal",
             Self::Different => "different",
+            Self::Uncompared => "uncompared",
             Self::CandidateFailed(_) => "candidate_failed",
             Self::ReferenceFailed(_) => "reference_failed",
             Self::Skipped(_) => "skipped",
@@ -185,7 +200,7 @@ impl Outcome {
     #[must_use]
     pub fn reason(self) -> Option<&'static str> {
         match self {
-            Self::Equal | Self::Different => None,
+            Self::Equal | Self::Different | Self::Uncompared => None,
             Self::CandidateFailed(cause) | Self::ReferenceFailed(cause) => Some(cause.name()),
             Self::Skipped(skip) => Some(skip.name()),
         }

@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
@@ -21,7 +21,7 @@ use miffy::capture::{
     Answer, Budget, Captured, Content, Failed, Limits, RequestHead, Side, collect,
 };
 use miffy::compare::{Bodies, Differences, Hashed, Head, Rules, compare};
-use miffy::config::{BaseUrl, NoiseMethod, Redact, Route};
+use miffy::config::{Environment, Redact, Route, Source, load};
 use miffy::content::{self, Body, Media};
 use miffy::experiment::Experiment;
 use miffy::outcome::{Cause, Failure, Outcome, Stage};
@@ -148,6 +148,7 @@ impl Input<'_> {
         let record = Record {
             id: Uuid::nil(),
             experiment: &experiment,
+            asked: &experiment.candidates[0],
             request: &request,
             request_body: &request_body,
             params: &experiment.params(self.target.path()),
@@ -234,23 +235,20 @@ fn check_hidden(line: &[u8], secret: &str) {
 }
 
 fn experiment(path: &str, redaction: &Arc<Redaction>) -> Experiment {
-    let base: BaseUrl = "http://backend:1/v1".parse().expect("a base URL");
+    static ROUTE: LazyLock<Route> = LazyLock::new(|| {
+        let source = Source::Text("routes = [{ path = \"/\", name = \"experiment\" }]".to_owned());
+        let loaded = load(&source, &Environment::default()).expect("it is valid");
+        loaded.settings.routes[0].clone()
+    });
     let route = Route {
-        name: "experiment".to_owned(),
         path: path.to_owned(),
-        methods: None,
-        key: None,
-        topic: "topic".to_owned(),
-        reference: base.clone(),
-        candidate: base,
-        max_in_flight: None,
         rules: Rules {
             limits: LIMITS,
             ..Rules::default()
         },
-        noise: NoiseMethod::Off,
+        ..ROUTE.clone()
     };
-    Experiment::new(0, &route, redaction.clone())
+    Experiment::new(&route, redaction.clone())
 }
 
 fn captured(body: &[u8], max: usize) -> Captured {

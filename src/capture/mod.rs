@@ -32,25 +32,22 @@ pub use budget::Budget;
 pub use tee::{Sink, Tee};
 
 use crate::client;
-use crate::experiment::Experiment;
 use crate::outcome::{Failure, Skip};
 use body::Recorder;
 use tee::Remainder;
 
-/// Takes exchanges from the live path, and never makes it wait.
+/// Takes an experiment's exchanges from the live path, and never makes it wait.
 pub trait Mirror: Send + Sync {
     /// Takes an exchange that has begun.
-    fn offer(&self, exchange: Exchange);
+    fn offer(self: Arc<Self>, exchange: Exchange);
 
     /// Takes note of a matched request that is not mirrored, without waiting either.
-    fn skip(&self, experiment: &Experiment, method: &Method, uri: &Uri, skip: Skip);
+    fn skip(&self, method: &Method, uri: &Uri, skip: Skip);
 }
 
 /// A request of an experiment, on its way to the reference.
 #[derive(Debug)]
 pub struct Exchange {
-    /// What it belongs to.
-    pub experiment: Arc<Experiment>,
     /// The request.
     pub request: RequestHead,
     /// Its body, when it has come.

@@ -76,9 +76,16 @@ fn row(route: &Route) -> [String; 8] {
         methods,
         key,
         route.topic.clone(),
-        route.reference.to_string(),
-        route.candidate.to_string(),
+        route.reference.base.to_string(),
+        candidates(route),
         noise,
         route.name.clone(),
     ]
+}
+
+/// Who is tested.
+fn candidates(route: &Route) -> String {
+    let bases = route.candidates.iter();
+    let bases: Vec<String> = bases.map(|it| it.backend.base.to_string()).collect();
+    bases.join(",")
 }

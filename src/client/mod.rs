@@ -71,12 +71,23 @@ pub trait Replay: Sized {
 }
 
 /// Connections to backends, for requests with bodies of type `B`.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Client<B> {
     http1: Pooled<Connector, Expected<B>>,
     /// Where some may be asked in HTTP/2.
     http2: Option<Arc<Http2<B>>>,
     timeouts: Timeouts,
+}
+
+impl<B> Clone for Client<B> {
+    /// The same connections.
+    fn clone(&self) -> Self {
+        Self {
+            http1: self.http1.clone(),
+            http2: self.http2.clone(),
+            timeouts: self.timeouts,
+        }
+    }
 }
 
 impl<B> Client<B>

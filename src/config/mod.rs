@@ -5,6 +5,7 @@
 //!
 //! # Layout
 //!
+//! - `backend`: one backend of a route
 //! - `backends`: how each side is asked
 //! - `base_url`: where a backend is
 //! - `bounds`: what is kept and done at a time
@@ -24,6 +25,7 @@
 //! - `spool`: where records wait on disk
 //! - `topics`: names of topics, and how they are created
 
+mod backend;
 mod backends;
 mod base_url;
 mod bounds;
@@ -50,6 +52,7 @@ use std::time::Duration;
 
 use config::{Value, ValueKind};
 
+pub use backend::{Backend, Candidate, Respond};
 pub use backends::{Backends, Pool, Protocol, Timeouts};
 pub use base_url::BaseUrl;
 pub use bounds::{Breaker, Capture, Delivery, Shadow};
@@ -329,9 +332,15 @@ fn read(
     let mut kafka = root.section(kafka::TABLE);
     let topic = Template::read(&mut kafka);
     let routes = root.take_value("routes");
+    let mut tls = root.section("tls");
+    let certificate = clients::certificate(&mut tls);
+    let [reference_backends, candidate_backends] = backends::read(&mut root, &mut tls);
+    tls.finish();
     let defaults = route::Defaults {
         reference: reference.as_ref(),
         candidate: candidate.as_ref(),
+        reference_backends: reference_backends.as_ref(),
+        candidate_backends: candidate_backends.as_ref(),
         rules: rules.as_ref(),
         noise: noise_method.as_ref(),
         topic: topic.as_ref(),
@@ -339,10 +348,6 @@ fn read(
     let routes = route::read(routes, &defaults, problems);
     let forwarded = root.take("forwarded");
     let clients = clients::read(root.section("clients"));
-    let mut tls = root.section("tls");
-    let certificate = clients::certificate(&mut tls);
-    let [reference_backends, candidate_backends] = backends::read(&mut root, &mut tls);
-    tls.finish();
     let capture = bounds::capture(root.section("capture"));
     let shadow = bounds::shadow(root.section("shadow"));
     let delivery = bounds::delivery(root.section("delivery"));
@@ -395,10 +400,15 @@ fn check_loops(settings: &Settings, problems: &RefCell<Problems>) {
     };
     check("reference".to_owned(), &settings.reference);
     for (index, route) in settings.routes.iter().enumerate() {
-        if route.reference != settings.reference {
-            check(format!("routes[{index}].reference"), &route.reference);
+        if route.reference.base != settings.reference {
+            check(format!("routes[{index}].reference"), &route.reference.base);
         }
-        check(format!("routes[{index}].candidate"), &route.candidate);
+        for candidate in &route.candidates {
+            check(
+                format!("routes[{index}].candidate"),
+                &candidate.backend.base,
+            );
+        }
         if let NoiseMethod::Secondary(base) = &route.noise {
             check(format!("routes[{index}].secondary"), base);
         }
@@ -432,8 +442,8 @@ fn unset(merged: &Value, settings: &Settings) -> Vec<String> {
     let reference = default("reference");
     let candidate = default("candidate").filter(|base| {
         let base = base.to_string();
-        let mut routes = settings.routes.iter();
-        routes.any(|route| route.candidate.to_string() == base)
+        let mut candidates = settings.routes.iter().flat_map(|route| &route.candidates);
+        candidates.any(|candidate| candidate.backend.base.to_string() == base)
     });
     [("reference", reference), ("candidate", candidate)]
         .into_iter()

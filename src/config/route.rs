@@ -6,13 +6,19 @@ use std::collections::HashMap;
 use config::{Value, ValueKind};
 use http::Method;
 
-use super::BaseUrl;
+use super::backend::{Backend, Candidate, Respond};
 use super::compare;
 use super::noise::{self, NoiseMethod};
 use super::problem::{Problems, did_you_mean};
 use super::reader::{FromValue, Section};
 use super::topics::Template;
+use super::{Backends, BaseUrl};
 use crate::compare::Rules;
+use crate::matching::{Conditions, Sample};
+use crate::rewrite::Rewrite;
+
+/// The name of a route's only candidate.
+const CANDIDATE: &str = "candidate";
 
 /// One experiment. Its pattern is valid and conflicts with no other route's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,16 +27,22 @@ pub struct Route {
     pub name: String,
     /// The path pattern as axum and matchit write it.
     pub path: String,
+    /// What a request must meet beside its path.
+    pub conditions: Conditions,
     /// The methods that are mirrored; `None` for all, because nothing was said.
     pub methods: Option<Methods>,
     /// The name of a path parameter, or the Kafka key itself.
     pub key: Option<String>,
     /// The Kafka topic of its records.
     pub topic: String,
+    /// Which of its requests are mirrored.
+    pub sample: Sample,
+    /// Whose answer the client gets.
+    pub respond: Respond,
     /// Who answers.
-    pub reference: BaseUrl,
-    /// Who is tested.
-    pub candidate: BaseUrl,
+    pub reference: Backend,
+    /// Who is tested; at least one.
+    pub candidates: Vec<Candidate>,
     /// Exchanges mirrored at a time; `None` for as many as all may have together.
     pub max_in_flight: Option<usize>,
     /// How answers are compared.
@@ -43,6 +55,8 @@ pub struct Route {
 pub(super) struct Defaults<'d> {
     pub(super) reference: Option<&'d BaseUrl>,
     pub(super) candidate: Option<&'d BaseUrl>,
+    pub(super) reference_backends: Option<&'d Backends>,
+    pub(super) candidate_backends: Option<&'d Backends>,
     pub(super) rules: Option<&'d Rules>,
     pub(super) noise: Option<&'d NoiseMethod>,
     pub(super) topic: Option<&'d Template>,
@@ -72,7 +86,7 @@ impl Route {
     /// A warning, if the live service would get each mirrored request twice.
     pub(super) fn doubt_of_secondary(&self) -> Option<String> {
         let path = &self.path;
-        (self.noise == NoiseMethod::Secondary(self.reference.clone())).then(|| {
+        (self.noise == NoiseMethod::Secondary(self.reference.base.clone())).then(|| {
             format!(
                 "the route \"{path}\" has the reference itself as its secondary, which gets each mirrored request \
                  twice, writes too; noise = \"requery\" asks it again only where that is safe"
@@ -129,14 +143,32 @@ fn read_one(mut section: Section<'_>, defaults: &Defaults<'_>, seen: &mut Seen) 
     let name = name.filter(|name| seen.admits_name(name, &section));
     let topic = topic(&section, own_topic, defaults.topic, name.as_deref());
     section.finish();
+    let reference = Backend {
+        base: own_reference?.or_else(|| defaults.reference.cloned())?,
+        rewrite: Rewrite::default(),
+        asked: defaults.reference_backends?.clone(),
+    };
+    let candidate = Candidate {
+        name: CANDIDATE.to_owned(),
+        backend: Backend {
+            base: own_candidate?.or_else(|| defaults.candidate.cloned())?,
+            rewrite: Rewrite::default(),
+            asked: defaults.candidate_backends?.clone(),
+        },
+        compare: true,
+        max_in_flight: None,
+    };
     Some(Route {
         name: name?,
         path: path?,
+        conditions: Conditions::default(),
         methods: methods?,
         key: key?,
         topic: topic?,
-        reference: own_reference?.or_else(|| defaults.reference.cloned())?,
-        candidate: own_candidate?.or_else(|| defaults.candidate.cloned())?,
+        sample: Sample::default(),
+        respond: Respond::default(),
+        reference,
+        candidates: vec![candidate],
         max_in_flight: max_in_flight?,
         rules: rules?,
         noise: noise?,

@@ -1,17 +1,26 @@
 //! What is tested: which requests belong to an experiment, and who takes part in it.
+//!
+//! # Layout
+//!
+//! - `controls`: what can be changed while an experiment runs
+//! - `table`: all experiments, by path
+
+mod controls;
+mod table;
 
 use std::sync::Arc;
 
 use http::header::{CONNECTION, UPGRADE};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, Uri, request};
 
 use crate::compare::Rules;
-use crate::config::{BaseUrl, Methods, NoiseMethod, Route};
+use crate::config::{Backend, Candidate, Methods, NoiseMethod, Respond, Route};
+use crate::matching::{Conditions, Sample};
 use crate::outcome::Skip;
 use crate::redact::Redaction;
-
-/// The name of a route's only candidate.
-const CANDIDATE: &str = "candidate";
+use crate::rewrite::Rewrite;
+pub use controls::Controls;
+pub use table::Table;
 
 /// The part that a backend plays for one request, told to it in `X-Shadow-Test-Role`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,29 +48,20 @@ impl Role {
     }
 }
 
-/// A backend under test.
-#[derive(Debug, Clone)]
-pub struct Candidate {
-    /// Its name in records.
-    pub name: String,
-    /// Where it is.
-    pub base: BaseUrl,
-}
-
 /// One experiment.
 #[derive(Debug)]
 pub struct Experiment {
-    /// Its place in the configuration, from 0.
-    pub index: usize,
     /// Its name in records and metrics.
     pub name: String,
     /// The path pattern, as axum's router takes it.
     pub path: String,
     /// Who answers.
-    pub reference: BaseUrl,
-    /// Who is tested.
-    pub candidate: Candidate,
-    /// Exchanges mirrored at a time, if that is limited for it alone.
+    pub reference: Backend,
+    /// Whose answer the client gets.
+    pub respond: Respond,
+    /// Who is tested; at least one.
+    pub candidates: Vec<Arc<Candidate>>,
+    /// Requests mirrored at a time, if that is limited for it alone.
     pub max_in_flight: Option<usize>,
     /// How answers are compared.
     pub rules: Rules,
@@ -71,52 +71,84 @@ pub struct Experiment {
     pub noise: NoiseMethod,
     /// The Kafka topic of its records.
     pub topic: Arc<str>,
+    /// What can be changed while it runs.
+    pub controls: Controls,
+    conditions: Conditions,
     methods: Option<Vec<Method>>,
+    sample: Sample,
     key: Option<String>,
     pattern: matchit::Router<()>,
 }
 
 impl Experiment {
-    /// The experiment of a route, the `index`th of the configuration.
+    /// The experiment of a route.
     #[must_use]
-    pub fn new(index: usize, route: &Route, redaction: Arc<Redaction>) -> Self {
+    pub fn new(route: &Route, redaction: Arc<Redaction>) -> Self {
         let mut pattern = matchit::Router::new();
         pattern
             .insert(&route.path, ())
-            .expect("a configured route has a valid pattern");
+            .expect("the configuration checked the pattern");
         Self {
-            index,
             name: route.name.clone(),
             path: route.path.clone(),
             reference: route.reference.clone(),
-            candidate: Candidate {
-                name: CANDIDATE.to_owned(),
-                base: route.candidate.clone(),
-            },
+            respond: route.respond,
+            candidates: route.candidates.iter().cloned().map(Arc::new).collect(),
             max_in_flight: route.max_in_flight,
             rules: route.rules.clone(),
             redaction,
             noise: route.noise.clone(),
             topic: route.topic.as_str().into(),
+            controls: Controls::new(route.sample.rate),
+            conditions: route.conditions.clone(),
             methods: match &route.methods {
                 Some(Methods::Only(methods)) => Some(methods.clone()),
                 Some(Methods::All) | None => None,
             },
+            sample: route.sample.clone(),
             key: route.key.clone(),
             pattern,
         }
     }
 
-    /// Whether a request on this path is mirrored, as far as its head tells.
-    pub fn admit(&self, method: &Method, headers: &HeaderMap) -> Result<(), Skip> {
-        let mirrored = |methods: &Vec<Method>| methods.contains(method);
-        if !self.methods.as_ref().is_none_or(mirrored) {
+    /// Whether a request on its path is of this experiment, whatever the method.
+    #[must_use]
+    pub fn is_about(&self, uri: &Uri, headers: &HeaderMap) -> bool {
+        self.conditions.are_met(uri, headers)
+    }
+
+    /// Whether it mirrors this method.
+    #[must_use]
+    pub fn mirrors(&self, method: &Method) -> bool {
+        self.methods
+            .as_ref()
+            .is_none_or(|methods| methods.contains(method))
+    }
+
+    /// Whether a request of this experiment is mirrored, as far as its head tells.
+    pub fn admit(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Skip> {
+        if !self.mirrors(method) {
             return Err(Skip::Method);
         }
         if asks_for_upgrade(headers) {
             return Err(Skip::Upgrade);
         }
+        if self.controls.is_paused() {
+            return Err(Skip::Paused);
+        }
+        let params = || self.params(uri.path());
+        if !self.sample.takes(self.controls.rate(), headers, params) {
+            return Err(Skip::SampledOut);
+        }
         Ok(())
+    }
+
+    /// Makes a request one for a backend with this rewrite.
+    pub fn rewrite(&self, rewrite: &Rewrite, head: &mut request::Parts) {
+        if !rewrite.is_nothing() {
+            let uri = head.uri.clone();
+            rewrite.apply(head, &self.params(uri.path()));
+        }
     }
 
     /// The path's parameters in their order, as they stand in the path (not decoded).
@@ -160,26 +192,14 @@ pub fn asks_for_upgrade(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Redact;
+    use crate::config::{Environment, Redact, Source, load};
 
-    fn experiment(path: &str, key: Option<&str>) -> Experiment {
-        let base: BaseUrl = "http://localhost".parse().expect("a base URL");
-        Experiment::new(
-            0,
-            &Route {
-                name: path.to_owned(),
-                path: path.to_owned(),
-                methods: Some(Methods::Only(vec![Method::GET])),
-                key: key.map(str::to_owned),
-                topic: "miffy".to_owned(),
-                reference: base.clone(),
-                candidate: base,
-                max_in_flight: None,
-                rules: Rules::default(),
-                noise: NoiseMethod::Off,
-            },
-            Arc::new(Redaction::with_key(Redact::default(), b"a key")),
-        )
+    /// The experiment of a route, written as an inline table without its braces.
+    fn experiment(route: &str) -> Experiment {
+        let source = Source::Text(format!("routes = [{{ {route} }}]"));
+        let loaded = load(&source, &Environment::default()).expect("it is valid");
+        let redaction = Redaction::with_key(Redact::default(), b"a key");
+        Experiment::new(&loaded.settings.routes[0], Arc::new(redaction))
     }
 
     #[test]
@@ -187,35 +207,49 @@ mod tests {
         let key = |experiment: &Experiment, path: &str| {
             experiment.record_key(&experiment.params(path)).to_owned()
         };
-        assert_eq!(key(&experiment("/user/{id}", Some("id")), "/user/7"), "7");
         assert_eq!(
-            key(&experiment("/user/{id}", Some("users")), "/user/7"),
+            key(
+                &experiment("path = \"/user/{id}\", key = \"id\""),
+                "/user/7"
+            ),
+            "7"
+        );
+        assert_eq!(
+            key(
+                &experiment("path = \"/user/{id}\", key = \"users\""),
+                "/user/7"
+            ),
             "users"
         );
         assert_eq!(
-            key(&experiment("/user/{id}", None), "/user/7"),
+            key(&experiment("path = \"/user/{id}\""), "/user/7"),
             "/user/{id}"
         );
         assert_eq!(
-            key(&experiment("/f/{*rest}", Some("rest")), "/f/a/b%20c"),
+            key(
+                &experiment("path = \"/f/{*rest}\", key = \"rest\""),
+                "/f/a/b%20c"
+            ),
             "a/b%20c"
         );
     }
 
     #[test]
     fn methods_and_upgrades_are_told_from_the_head() {
-        let experiment = experiment("/ws", None);
+        let experiment = experiment("path = \"/ws\", methods = [\"GET\"]");
+        let uri = Uri::from_static("/ws");
+        let admit = |method: Method, headers: &HeaderMap| experiment.admit(&method, &uri, headers);
         let mut headers = HeaderMap::new();
-        assert_eq!(experiment.admit(&Method::GET, &headers), Ok(()));
-        assert_eq!(experiment.admit(&Method::POST, &headers), Err(Skip::Method));
+        assert_eq!(admit(Method::GET, &headers), Ok(()));
+        assert_eq!(admit(Method::POST, &headers), Err(Skip::Method));
         headers.insert(UPGRADE, "websocket".parse().expect("a value"));
-        assert_eq!(experiment.admit(&Method::GET, &headers), Ok(()));
+        assert_eq!(admit(Method::GET, &headers), Ok(()));
         headers.insert(CONNECTION, "keep-alive, Upgrade".parse().expect("a value"));
-        assert_eq!(experiment.admit(&Method::GET, &headers), Err(Skip::Upgrade));
+        assert_eq!(admit(Method::GET, &headers), Err(Skip::Upgrade));
         let other = HeaderValue::from_bytes(b"\xe9, upgrade").expect("a value");
         headers.insert(CONNECTION, other);
-        assert_eq!(experiment.admit(&Method::GET, &headers), Err(Skip::Upgrade));
+        assert_eq!(admit(Method::GET, &headers), Err(Skip::Upgrade));
         headers.insert(UPGRADE, "h2c".parse().expect("a value"));
-        assert_eq!(experiment.admit(&Method::GET, &headers), Ok(()));
+        assert_eq!(admit(Method::GET, &headers), Ok(()));
     }
 }

@@ -17,23 +17,20 @@ use tracing::{debug, warn};
 use super::access::Access;
 use super::connection::{Busy, ClientConnection};
 use super::counted::Counted;
+use super::plan::{Destination, Lane};
 use super::upgrade::Upgrade;
 use super::{Proxy, RoleMetrics, error, forwarded, objection};
 use crate::capture::{Exchange, RequestHead, reference_slot, tee_request};
 use crate::client::{self, BodyGuard, Unmeasured, make_end_to_end, strip_hop_by_hop};
 use crate::config::BaseUrl;
-use crate::experiment::{Experiment, Role};
+use crate::experiment::Role;
 
 /// How long a failed request's upload may go on after its answer, so that the candidate can be asked with
 /// the whole of it, and the answer isn't lost to a connection that closes on a client still sending.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// Answers a request, which may have matched an experiment's path.
-pub(super) async fn answer(
-    proxy: Arc<Proxy>,
-    matched: Option<Arc<Experiment>>,
-    request: Request,
-) -> Response {
+/// Answers a request.
+pub(super) async fn answer(proxy: Arc<Proxy>, request: Request) -> Response {
     if let Some(answer) = objection::to(&request) {
         let mut response = answer.response();
         if request.version() != Version::HTTP_2 {
@@ -43,35 +40,35 @@ pub(super) async fn answer(
         }
         return response;
     }
-    match matched {
-        Some(experiment) => mirror(&proxy, experiment, request).await,
-        None => pass(&proxy, &proxy.reference, request).await,
+    let plan = proxy.plan.load_full();
+    let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+    let Some(lane) = plan.experiments.find(method, uri, headers) else {
+        return pass(&proxy, &plan.upstream(), request).await;
+    };
+    match lane.experiment.admit(method, uri, headers) {
+        Ok(()) => mirror(&proxy, lane, request).await,
+        Err(skip) => {
+            lane.mirror.skip(method, uri, skip);
+            pass(&proxy, &lane.reference(), request).await
+        }
     }
 }
 
-/// Answers a request that matched, and offers it to the mirror.
-async fn mirror(proxy: &Proxy, experiment: Arc<Experiment>, mut request: Request) -> Response {
-    if let Err(skip) = experiment.admit(request.method(), request.headers()) {
-        proxy
-            .mirror
-            .skip(&experiment, request.method(), request.uri(), skip);
-        return pass(proxy, &experiment.reference, request).await;
-    }
+/// Answers a request that is mirrored, and offers it to the mirror.
+async fn mirror(proxy: &Proxy, lane: &Lane, mut request: Request) -> Response {
+    let destination = lane.reference();
     let live = Live::begin(proxy, Role::Reference, &mut request);
     let (mut head, body) = request.into_parts();
     live.make_end_to_end(&mut head);
     let (body, upload, request_body) = tee_request(body, &proxy.limits);
     let (slot, reference) = reference_slot();
-    proxy.mirror.offer(Exchange {
-        experiment: experiment.clone(),
+    lane.mirror.clone().offer(Exchange {
         request: RequestHead::from(&head),
         request_body,
         reference,
     });
-    let sent = proxy
-        .client
-        .send(&experiment.reference, Role::Reference, head, body);
-    match sent.await {
+    destination.rewrite(&mut head);
+    match destination.send(Role::Reference, head, body).await {
         Ok(response) => {
             let (head, body) = response.into_parts();
             let body = slot.answered(head.status, head.headers.clone(), body, &proxy.limits);
@@ -84,30 +81,29 @@ async fn mirror(proxy: &Proxy, experiment: Arc<Experiment>, mut request: Request
             if let Some(upload) = upload {
                 tokio::spawn(timeout(LINGER, upload.finish()));
             }
-            live.fail(&error, &experiment.reference)
+            live.fail(&error, destination.base)
         }
     }
 }
 
 /// Answers a request that is not mirrored.
-async fn pass(proxy: &Proxy, base: &BaseUrl, mut request: Request) -> Response {
+async fn pass(proxy: &Proxy, destination: &Destination<'_>, mut request: Request) -> Response {
     let live = Live::begin(proxy, Role::Upstream, &mut request);
     let upgrade = Upgrade::asked_for(&mut request);
     let (mut head, body) = request.into_parts();
     live.make_end_to_end(&mut head);
+    destination.rewrite(&mut head);
     if let Some(upgrade) = &upgrade {
         upgrade.write(&mut head.headers);
     }
-    let sent = proxy
-        .client
-        .send(base, Role::Upstream, head, Either::Right(body));
+    let sent = destination.send(Role::Upstream, head, Either::Right(body));
     match (sent.await, upgrade) {
         (Ok(response), Some(upgrade)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
             live.log(response.status());
             upgrade.accept(response, live.guard)
         }
         (Ok(response), _) => live.answer(response),
-        (Err(error), _) => live.fail(&error, base),
+        (Err(error), _) => live.fail(&error, destination.base),
     }
 }
 

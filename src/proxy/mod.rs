@@ -12,6 +12,7 @@
 //! - `forward`: one request, from its head to its response's last byte
 //! - `forwarded`: what backends are told of a request's way
 //! - `objection`: requests that can't be passed on
+//! - `plan`: where requests go, as of now
 //! - `server`: the accept loop
 //! - `upgrade`: connections that become another protocol's
 
@@ -22,25 +23,26 @@ mod error;
 mod forward;
 mod forwarded;
 mod objection;
+mod plan;
 mod server;
 mod upgrade;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::routing::any;
 use http_body::Body as _;
 use metrics::{Counter, Histogram};
 
+pub use plan::{Lane, Plan};
 pub use server::{Alive, Connections, Server};
 
-use crate::capture::{Limits, Mirror, RequestTee};
-use crate::client::{Client, Replay};
-use crate::config::BaseUrl;
-use crate::experiment::{Experiment, Role};
+use crate::capture::{Limits, RequestTee};
+use crate::client::Replay;
+use crate::experiment::Role;
 use crate::outcome::Cause;
 use crate::telemetry::Throttle;
 use crate::telemetry::metrics::{FIRST_BYTE, GATEWAY_ERRORS, REQUESTS, counter, of_role};
@@ -58,10 +60,8 @@ impl Replay for LiveBody {
 
 /// What every request needs.
 pub struct Proxy {
-    reference: BaseUrl,
-    client: Client<LiveBody>,
+    plan: ArcSwap<Plan>,
     limits: Limits,
-    mirror: Arc<dyn Mirror>,
     in_flight: Arc<AtomicUsize>,
     forwarded: bool,
     metrics: LiveMetrics,
@@ -70,28 +70,29 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy in front of `reference`, whose experiments' exchanges are offered to `mirror`, and which
-    /// counts the requests that are being answered in `in_flight`. `forwarded` says whether backends are
-    /// told the way that requests took.
+    /// A proxy that sends requests where `plan` says, and counts those that are being answered in `in_flight`.
+    /// `forwarded` says whether backends are told the way that requests took.
+    #[must_use]
     pub fn new(
-        reference: BaseUrl,
-        client: Client<LiveBody>,
+        plan: Plan,
         limits: Limits,
-        mirror: Arc<dyn Mirror>,
         in_flight: Arc<AtomicUsize>,
         forwarded: bool,
         metrics: LiveMetrics,
     ) -> Self {
         Self {
-            reference,
-            client,
+            plan: ArcSwap::from_pointee(plan),
             limits,
-            mirror,
             in_flight,
             forwarded,
             metrics,
             failures: Throttle::default(),
         }
+    }
+
+    /// Sends later requests where `plan` says.
+    pub fn follow(&self, plan: Plan) {
+        self.plan.store(Arc::new(plan));
     }
 }
 
@@ -145,21 +146,7 @@ impl LiveMetrics {
     }
 }
 
-/// Routes each experiment's path to it, and everything else upstream.
-///
-/// # Panics
-///
-/// If two experiments' patterns conflict, which the configuration rules out.
-pub fn router(proxy: &Arc<Proxy>, experiments: &[Arc<Experiment>]) -> Router {
-    let mut router = Router::new();
-    for experiment in experiments {
-        let proxy = proxy.clone();
-        let matched = experiment.clone();
-        router = router.route(
-            &experiment.path,
-            any(move |request: Request| forward::answer(proxy, Some(matched), request)),
-        );
-    }
-    let proxy = proxy.clone();
-    router.fallback(move |request: Request| forward::answer(proxy, None, request))
+/// What answers every request.
+pub fn router(proxy: Arc<Proxy>) -> Router {
+    Router::new().fallback(move |request: Request| forward::answer(proxy.clone(), request))
 }

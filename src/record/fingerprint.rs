@@ -4,7 +4,6 @@ use serde::{Serialize, Serializer};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::compare::Difference;
-use crate::experiment::Experiment;
 use crate::outcome::Outcome;
 
 /// XXH3 (64 bits, seed 0) of an experiment's name, a candidate's name, and two words more, with NUL bytes
@@ -12,21 +11,23 @@ use crate::outcome::Outcome;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fingerprint(u64);
 
+/// An experiment's name, and that of one of its candidates.
+pub(super) type Names<'n> = [&'n str; 2];
+
 impl Fingerprint {
-    /// Of a difference: by its place, with `*` for indices of arrays, and its kind.
-    pub(super) fn of_difference(experiment: &Experiment, difference: &Difference) -> Self {
-        Self::new(experiment, &difference.location, difference.kind.name())
+    /// Of a difference, between these two by name: by its place, with `*` for indices of arrays, and its kind.
+    pub(super) fn of_difference(names: Names<'_>, difference: &Difference) -> Self {
+        Self::new(names, &difference.location, difference.kind.name())
     }
 
     /// Of an exchange that failed on a side: by its outcome and reason.
-    pub(super) fn of_failure(experiment: &Experiment, outcome: Outcome) -> Self {
+    pub(super) fn of_failure(names: Names<'_>, outcome: Outcome) -> Self {
         let reason = outcome.reason().unwrap_or_default();
-        Self::new(experiment, outcome.name(), reason)
+        Self::new(names, outcome.name(), reason)
     }
 
-    fn new(experiment: &Experiment, place: &str, kind: &str) -> Self {
-        let candidate = experiment.candidate.name.as_str();
-        let words = [experiment.name.as_str(), candidate, place, kind];
+    fn new([experiment, candidate]: Names<'_>, place: &str, kind: &str) -> Self {
+        let words = [experiment, candidate, place, kind];
         Self(xxh3_64(words.join("\0").as_bytes()))
     }
 }
@@ -39,31 +40,8 @@ impl Serialize for Fingerprint {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::compare::Rules;
-    use crate::config::{NoiseMethod, Route};
     use crate::outcome::Cause;
-    use crate::redact::Redaction;
-
-    fn experiment(name: &str) -> Experiment {
-        let base: crate::config::BaseUrl = "http://localhost".parse().expect("a base URL");
-        let route = Route {
-            name: name.to_owned(),
-            path: "/".to_owned(),
-            methods: None,
-            key: None,
-            topic: "miffy".to_owned(),
-            reference: base.clone(),
-            candidate: base,
-            max_in_flight: None,
-            rules: Rules::default(),
-            noise: NoiseMethod::Off,
-        };
-        let redaction = Redaction::nothing();
-        Experiment::new(0, &route, Arc::new(redaction))
-    }
 
     fn shown(fingerprint: Fingerprint) -> String {
         serde_json::to_string(&fingerprint).expect("a string")
@@ -72,16 +50,16 @@ mod tests {
     #[test]
     fn it_is_the_same_in_every_version() {
         // Consumers have stored these: they never change.
-        let double = Fingerprint::new(&experiment("/api/{value}"), "/double", "changed");
+        let double = Fingerprint::new(["/api/{value}", "candidate"], "/double", "changed");
         assert_eq!(shown(double), "\"85ca6b02a5939b57\"");
         let outcome = Outcome::CandidateFailed(Cause::Timeout);
-        let failure = Fingerprint::of_failure(&experiment("x"), outcome);
+        let failure = Fingerprint::of_failure(["x", "candidate"], outcome);
         assert_eq!(shown(failure), "\"7de3288dfd0cc3ec\"");
     }
 
     #[test]
     fn experiments_places_and_kinds_are_told_apart() {
-        let of = |name, place, kind| Fingerprint::new(&experiment(name), place, kind);
+        let of = |name, place, kind| Fingerprint::new([name, "candidate"], place, kind);
         let one = of("x", "/a", "changed");
         for other in [
             of("y", "/a", "changed"),

@@ -31,6 +31,7 @@ use uuid::Uuid;
 
 use crate::capture::{Captured, RequestHead, Side};
 use crate::compare::{self, Differences};
+use crate::config::{Backend, Candidate};
 use crate::experiment::Experiment;
 use crate::outcome::Outcome;
 use crate::redact::{Line, Masks};
@@ -59,6 +60,8 @@ pub struct Record<'a> {
     pub id: Uuid,
     /// What it belongs to, which says what does not leave the process; the differences hide it already.
     pub experiment: &'a Experiment,
+    /// Who was asked beside the reference.
+    pub asked: &'a Candidate,
     /// The request.
     pub request: &'a RequestHead,
     /// Its body.
@@ -134,6 +137,12 @@ impl Record<'_> {
         Ok((answer.status.as_u16(), message))
     }
 
+    /// Where a backend was asked for this target.
+    fn url(&self, backend: &Backend, target: &str) -> String {
+        let target = backend.rewrite.target(target, self.params);
+        format!("{}{target}", backend.base)
+    }
+
     fn filter(&self, masks: Masks) -> Filter<'_> {
         Filter {
             redaction: &self.experiment.redaction,
@@ -143,11 +152,12 @@ impl Record<'_> {
     }
 
     fn fingerprints(&self) -> Vec<Fingerprint> {
+        let names = [self.experiment.name.as_str(), self.asked.name.as_str()];
         if self.outcome != Outcome::Different {
-            return vec![Fingerprint::of_failure(self.experiment, self.outcome)];
+            return vec![Fingerprint::of_failure(names, self.outcome)];
         }
         let listed = self.differences.list().iter();
-        let of = |difference| Fingerprint::of_difference(self.experiment, difference);
+        let of = |difference| Fingerprint::of_difference(names, difference);
         listed.map(of).collect()
     }
 
@@ -175,13 +185,13 @@ impl Record<'_> {
                 message: &view.request,
             },
             reference: ReferenceShape {
-                url: format!("{}{target}", self.experiment.reference),
+                url: self.url(&self.experiment.reference, target),
                 response: response(&view.reference),
                 timing: self.reference.into(),
             },
             candidate: CandidateShape {
-                name: &self.experiment.candidate.name,
-                url: format!("{}{target}", self.experiment.candidate.base),
+                name: &self.asked.name,
+                url: self.url(&self.asked.backend, target),
                 response: response(&view.candidate),
                 timing: self.candidate.into(),
             },

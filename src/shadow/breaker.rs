@@ -16,6 +16,8 @@ use crate::telemetry::metrics::BREAKER_OPEN;
 #[derive(Debug)]
 pub(super) struct Breaker {
     experiment: String,
+    /// The candidate's name; empty for the secondary.
+    candidate: String,
     role: Role,
     rule: config::Breaker,
     now: Mutex<Now>,
@@ -49,15 +51,21 @@ pub(super) struct Pass {
 impl Breaker {
     /// A closed one, its metric registered; to be called in
     /// [`Telemetry::register`](crate::telemetry::Telemetry).
-    pub(super) fn register(experiment: &str, role: Role, when: config::Breaker) -> Arc<Self> {
+    pub(super) fn register(
+        [experiment, candidate]: [&str; 2],
+        role: Role,
+        when: config::Breaker,
+    ) -> Arc<Self> {
         let is_open = metrics::gauge!(
             BREAKER_OPEN,
             "experiment" => experiment.to_owned(),
+            "candidate" => candidate.to_owned(),
             "role" => role.name(),
         );
         is_open.set(0.0);
         Arc::new(Self {
             experiment: experiment.to_owned(),
+            candidate: candidate.to_owned(),
             role,
             rule: when,
             now: Mutex::new(Now {
@@ -123,15 +131,28 @@ impl Pass {
             }
             (State::Closed { .. }, false) => {
                 breaker.open(&mut now);
-                let (experiment, role) = (&breaker.experiment, breaker.role.name());
+                let Breaker {
+                    experiment,
+                    candidate,
+                    ..
+                } = &**breaker;
+                let role = breaker.role.name();
                 let failures = breaker.rule.failures;
-                warn!(experiment, role, failures, "a backend is left alone");
+                warn!(
+                    experiment,
+                    candidate, role, failures, "a backend is left alone"
+                );
             }
             (State::HalfOpen, true) => {
                 now.enter(State::Closed { failures: 0 });
                 breaker.is_open.set(0.0);
-                let (experiment, role) = (&breaker.experiment, breaker.role.name());
-                info!(experiment, role, "a backend answers again");
+                let Breaker {
+                    experiment,
+                    candidate,
+                    ..
+                } = &**breaker;
+                let role = breaker.role.name();
+                info!(experiment, candidate, role, "a backend answers again");
             }
             (State::HalfOpen, false) => breaker.open(&mut now),
             // Nothing that began in it is left to end.
@@ -159,7 +180,7 @@ mod tests {
 
     fn breaker(failures: usize, pause: Duration) -> Arc<Breaker> {
         let rule = config::Breaker { failures, pause };
-        Breaker::register("x", Role::Candidate, rule)
+        Breaker::register(["x", "y"], Role::Candidate, rule)
     }
 
     fn end(breaker: &Arc<Breaker>, has_answered: bool) {

@@ -1,113 +1,177 @@
-//! Asks the candidate, and the secondary if there is one, beside the reference, and waits for them.
+//! Asks the candidates, and the secondary if there is one, beside the reference, and sees each pair to its end.
 
 use std::pin::pin;
+use std::sync::Arc;
 
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared, join_all};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::judge::Pair;
-use super::{Admission, Inner, Permits};
+use super::Judged;
+use super::contender::Contender;
+use super::judge::{Pair, Sent};
+use super::second::may_ask_again;
+use super::trial::{Entrant, Trial};
 use crate::capture::{Captured, Ended, Exchange, RequestBody, Side};
+use crate::compare::Comparison;
 use crate::outcome::Skip;
 
-impl Inner {
-    /// Asks the candidate beside the reference, and waits for both.
-    pub(super) async fn pair(
-        &self,
-        exchange: Exchange,
-        admission: Option<Admission>,
-    ) -> Result<(Pair, Permits), Skip> {
+/// How the reference's side ends; `None` if the client goes away first. All pairs of an exchange wait for it.
+type Reference = Shared<BoxFuture<'static, Option<Arc<Side>>>>;
+
+/// Both sides of an exchange.
+pub(super) type Sides = (Arc<Side>, Side);
+
+impl Trial {
+    /// Carries one exchange to its outcomes. A candidate that is not admitted asks to be when the request is there.
+    pub(super) async fn run(self: Arc<Self>, exchange: Exchange, entrants: Vec<Entrant>) {
         let Exchange {
-            experiment,
             request,
             request_body,
-            mut reference,
-        } = exchange;
-        let body = self.whole(request_body, &mut reference).await?;
-        let (permits, pass) = match admission {
-            Some(admission) => admission,
-            None => self.admit(&experiment)?,
-        };
-        let ((reference, candidate), second) = {
-            let base = &experiment.candidate.base;
-            let asking = async {
-                let asking = self
-                    .candidate
-                    .exchange(base, &request, body.content.bytes());
-                let side = asking.await;
-                if let Some(pass) = pass {
-                    pass.report_side(&side);
-                }
-                side
-            };
-            let both = pin!(self.both(reference, asking));
-            let bytes = body.content.bytes();
-            let beside = self.seconds.beside(&experiment, &request, bytes, both);
-            beside.await?
-        };
-        let pair = Pair {
-            request,
-            request_body: body,
             reference,
-            candidate,
-            second,
+        } = exchange;
+        let reference = ended(reference).boxed().shared();
+        let give_up = &self.shadow.give_up;
+        let whole = tokio::select! {
+            biased;
+            () = give_up.cancelled() => Err(Skip::Shutdown),
+            body = self.whole(request_body, &reference) => body,
         };
-        Ok((pair, permits))
+        let sent = match whole {
+            Ok(body) => Arc::new(Sent {
+                head: request,
+                body,
+            }),
+            Err(skip) => {
+                for (ticket, _) in entrants {
+                    ticket.end(Err(skip));
+                }
+                return;
+            }
+        };
+        let mut admitted = Vec::with_capacity(entrants.len());
+        for (ticket, admission) in entrants {
+            let admission =
+                admission.map_or_else(|| self.admit(&self.contenders[ticket.place()]), Ok);
+            match admission {
+                Ok(admission) => admitted.push((ticket, admission)),
+                Err(skip) => ticket.end(Err(skip)),
+            }
+        }
+        let watched = admitted.iter().map(|(ticket, _)| ticket.place());
+        let beside = self.beside(watched, &sent);
+        let pairs = admitted.into_iter().map(|(ticket, admission)| {
+            let (sent, reference, beside) = (sent.clone(), reference.clone(), beside.clone());
+            let trial = &self;
+            async move {
+                let contender = &trial.contenders[ticket.place()];
+                let judged = tokio::select! {
+                    biased;
+                    () = give_up.cancelled() => Err(Skip::Shutdown),
+                    judged = async {
+                        let asking = async {
+                            let side = contender.asked.exchange(&trial.experiment, &sent).await;
+                            if let Some(pass) = admission.pass {
+                                pass.report_side(&side);
+                            }
+                            side
+                        };
+                        let both = pin!(trial.both(reference, asking));
+                        let (sides, second) = trial.with_second(beside, contender, both).await?;
+                        let (reference, candidate) = sides;
+                        let pair = Pair { sent: sent.clone(), reference, candidate, second };
+                        let _until_then = admission.permits;
+                        trial.judge(contender, pair).await
+                    } => judged,
+                };
+                ticket.end(judged);
+            }
+        });
+        join_all(pairs).await;
     }
 
     /// The request's body, or why there is none.
     async fn whole(
         &self,
         request_body: RequestBody,
-        reference: &mut oneshot::Receiver<Ended>,
+        reference: &Reference,
     ) -> Result<Captured, Skip> {
-        match request_body.whole().await {
-            Ok(body) => Ok(body),
-            Err(Skip::RequestUnread) => {
-                // A body's reader is gone when the client is, too; only the reference's side can tell.
-                let ended = timeout(self.max_wait, reference).await;
-                let client_gone = matches!(ended, Ok(Ok(Ended::ClientGone) | Err(_)));
-                Err(if client_gone {
-                    Skip::ClientGone
-                } else {
-                    Skip::RequestUnread
-                })
-            }
-            Err(Skip::ClientGone) => {
-                // A client that had its answer before may well keep its body, should it not be wanted.
-                let ended = timeout(self.max_wait, reference).await;
-                Err(match ended {
-                    Ok(Ok(Ended::Over(Ok(_)))) => Skip::RequestUnread,
-                    _ => Skip::ClientGone,
-                })
-            }
-            Err(skip) => Err(skip),
+        let skip = match request_body.whole().await {
+            Ok(body) => return Ok(body),
+            Err(skip) => skip,
+        };
+        if !matches!(skip, Skip::RequestUnread | Skip::ClientGone) {
+            return Err(skip);
         }
+        // A body's reader is gone when the client is, too; and a client that had its answer before may well keep
+        // its body, should it not be wanted. Only the reference's side can tell.
+        let ended = timeout(self.shadow.max_wait, reference.clone()).await;
+        Err(match (skip, ended) {
+            (Skip::RequestUnread, Ok(None)) => Skip::ClientGone,
+            (Skip::ClientGone, Ok(Some(side))) if side.is_ok() => Skip::RequestUnread,
+            (skip, _) => skip,
+        })
     }
 
     /// Waits for both sides, as long as the client waits for the reference.
     async fn both(
         &self,
-        mut reference: oneshot::Receiver<Ended>,
+        mut reference: Reference,
         asking: impl Future<Output = Side>,
-    ) -> Result<(Side, Side), Skip> {
+    ) -> Result<Sides, Skip> {
         let mut asking = pin!(asking);
         let mut candidate = None;
         let ended = tokio::select! {
             ended = &mut reference => ended,
             side = &mut asking => {
                 candidate = Some(side);
-                let waiting = timeout(self.max_wait, reference);
+                let waiting = timeout(self.shadow.max_wait, reference);
                 waiting.await.map_err(|_elapsed| Skip::ReferenceSlow)?
             }
         };
-        let Ok(Ended::Over(reference)) = ended else {
-            return Err(Skip::ClientGone);
-        };
+        let reference = ended.ok_or(Skip::ClientGone)?;
         let candidate = match candidate {
             Some(candidate) => candidate,
             None => asking.await,
         };
         Ok((reference, candidate))
+    }
+
+    /// Compares a pair that is over, asks the reference again if that may help, and writes the record.
+    async fn judge(&self, contender: &Contender, pair: Pair) -> Result<Judged, Skip> {
+        let shadow = &self.shadow;
+        let durations = [&shadow.durations.reference, &shadow.durations.candidate];
+        for (side, duration) in [&*pair.reference, &pair.candidate]
+            .into_iter()
+            .zip(durations)
+        {
+            if let Ok(answer) = side {
+                duration.record(answer.elapsed);
+            }
+        }
+        let subject = contender.subject.clone();
+        let limits = self.experiment.rules.limits;
+        let (mut pair, mut before) = (pair, None);
+        if may_ask_again(&subject, &pair) {
+            let subject = subject.clone();
+            let compare = move |pair: &Pair| pair.compare(&subject);
+            (pair, before) = shadow.work(pair, limits, compare).await?;
+        }
+        let differs = |comparison: &Comparison| comparison.differences.classes().next().is_some();
+        if before.as_ref().is_some_and(differs) {
+            pair.second = self.ask_again(contender, &pair).await;
+        }
+        let (judge, bounds) = (shadow.judge, shadow.bounds);
+        let judge = move |pair: &Pair| judge(pair, before, &subject, bounds);
+        shadow.work(pair, limits, judge).await
+    }
+}
+
+/// How the reference's side ends.
+async fn ended(reference: oneshot::Receiver<Ended>) -> Option<Arc<Side>> {
+    match reference.await {
+        Ok(Ended::Over(side)) => Some(Arc::new(side)),
+        Ok(Ended::ClientGone) | Err(_) => None,
     }
 }

@@ -4,13 +4,15 @@
 //! What is noise is decided with this exchange counted in: if it is the one that tells a difference from
 //! noise, it is reported itself.
 
+use std::sync::Arc;
+
 use tracing::error;
 use uuid::Uuid;
 
 use super::watch::{Unanswered, Watch};
 use crate::capture::{Answer, Captured, Content, RequestHead, Side};
 use crate::compare::{self, Bodies, Comparison, Differences, Hashed, Head, Noise, Rules, compare};
-use crate::config::NoiseMethod;
+use crate::config::{Candidate, NoiseMethod};
 use crate::content::{self, Body};
 use crate::delivery::Outgoing;
 use crate::experiment::Experiment;
@@ -20,15 +22,30 @@ use crate::record::Record;
 /// What is a record's size beside its key and value, at most, in librdkafka's count.
 const OVERHEAD: usize = 512;
 
+/// What everybody was sent, but for what was rewritten.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) head: RequestHead,
+    pub(super) body: Captured,
+}
+
 /// Both sides of an exchange, over.
 #[derive(Debug)]
 pub(super) struct Pair {
-    pub(super) request: RequestHead,
-    pub(super) request_body: Captured,
-    pub(super) reference: Side,
+    pub(super) sent: Arc<Sent>,
+    pub(super) reference: Arc<Side>,
     pub(super) candidate: Side,
     /// Another answer of the reference's code.
-    pub(super) second: Option<Answer>,
+    pub(super) second: Option<Arc<Answer>>,
+}
+
+/// What a pair is a pair of.
+#[derive(Debug)]
+pub(super) struct Subject {
+    pub(super) experiment: Arc<Experiment>,
+    pub(super) candidate: Arc<Candidate>,
+    /// What is known of its noise, if anything is to be.
+    pub(super) watch: Option<Watch>,
 }
 
 /// The bounds of what is published.
@@ -65,17 +82,20 @@ impl Pair {
             // It is not decoded.
             Content::Over { .. } => body.len,
         };
-        let sides = [self.reference.as_ref().ok(), self.candidate.as_ref().ok()];
-        let answers = sides.into_iter().chain([self.second.as_ref()]).flatten();
+        let sides = [
+            (*self.reference).as_ref().ok(),
+            self.candidate.as_ref().ok(),
+        ];
+        let answers = sides.into_iter().chain([self.second.as_deref()]).flatten();
         let answers = answers.map(|answer| of(&answer.headers, &answer.body));
-        of(&self.request.headers, &self.request_body) + answers.sum::<u64>()
+        of(&self.sent.head.headers, &self.sent.body) + answers.sum::<u64>()
     }
 
     /// What differs by the rules alone, if both answered.
-    pub(super) fn compare(&self, experiment: &Experiment) -> Option<Comparison> {
-        match (&self.reference, &self.candidate) {
+    pub(super) fn compare(&self, subject: &Subject) -> Option<Comparison> {
+        match (&*self.reference, &self.candidate) {
             (Ok(reference), Ok(candidate)) => {
-                Some(compared(reference, candidate, experiment, None))
+                Some(compared(reference, candidate, &subject.experiment, None))
             }
             _ => None,
         }
@@ -85,16 +105,19 @@ impl Pair {
     pub(super) fn judge(
         &self,
         before: Option<Comparison>,
-        experiment: &Experiment,
-        watch: Option<&Watch>,
+        subject: &Subject,
         bounds: Bounds,
     ) -> Verdict {
-        let (outcome, comparison) = match (&self.reference, &self.candidate) {
+        let experiment = &*subject.experiment;
+        let (outcome, comparison) = match (&*self.reference, &self.candidate) {
+            (Ok(_), Ok(_)) if !subject.candidate.compare => {
+                (Outcome::Uncompared, Comparison::default())
+            }
             (Ok(reference), Ok(candidate)) => {
                 let sides = [reference, candidate];
                 let comparison =
                     before.unwrap_or_else(|| compared(reference, candidate, experiment, None));
-                let comparison = match watch {
+                let comparison = match &subject.watch {
                     Some(watch) => self.heed(watch, sides, experiment, comparison),
                     None => comparison,
                 };
@@ -106,9 +129,10 @@ impl Pair {
             (Err(failed), _) => failure(Outcome::ReferenceFailed(failed.failure.cause)),
             (_, Err(failed)) => failure(Outcome::CandidateFailed(failed.failure.cause)),
         };
-        let record = match outcome {
-            Outcome::Equal => Publication::Nothing,
-            _ => self.record(experiment, outcome, &comparison, bounds),
+        let record = if outcome == Outcome::Equal || !subject.candidate.compare {
+            Publication::Nothing
+        } else {
+            self.record(subject, outcome, &comparison, bounds)
         };
         Verdict {
             outcome,
@@ -146,18 +170,21 @@ impl Pair {
 
     fn record(
         &self,
-        experiment: &Experiment,
+        subject: &Subject,
         outcome: Outcome,
         comparison: &Comparison,
         bounds: Bounds,
     ) -> Publication {
-        let params = experiment.params(self.request.target.path());
+        let experiment = &*subject.experiment;
+        let Sent { head, body } = &*self.sent;
+        let params = experiment.params(head.target.path());
         let key = experiment.record_key(&params);
         let record = Record {
             id: Uuid::now_v7(),
             experiment,
-            request: &self.request,
-            request_body: &self.request_body,
+            asked: &subject.candidate,
+            request: head,
+            request_body: body,
             params: &params,
             reference: &self.reference,
             candidate: &self.candidate,
@@ -193,7 +220,7 @@ fn learn(
         return watch.unanswered(Unanswered::Failed);
     }
     let noise = compared(reference, second, experiment, None).differences;
-    match watch.method {
+    match &experiment.noise {
         // The reference was asked again because its first answer differs from the candidate's. So that this
         // choice weighs on both counts alike, both are of the second answer.
         NoiseMethod::Requery => {

@@ -1,75 +1,77 @@
-//! The candidate's side of every experiment, beside the live path and never in its way.
+//! The candidates' side of every experiment, beside the live path and never in its way.
 //!
-//! An exchange that is offered runs as a task of its own. Once its request is whole it takes a permit, or
-//! is skipped; then the candidate is asked, both answers are awaited, compared, and what differs is
-//! handed to delivery.
+//! Each experiment has a [`Trial`]. An exchange that is offered to it runs as a task of its own. Once its request
+//! is whole, it takes a permit for each candidate, or is skipped; then the candidates are asked, and as soon as
+//! one and the reference have answered, the two are compared, and what differs is handed to delivery.
 //!
 //! Invariants:
 //!
-//! - Every matched request ends in exactly one [`Outcome`], whatever happens to its task: a `Ticket` that
-//!   is dropped without one counts as skipped.
-//! - No more than `max_in_flight` exchanges have a permit at a time, and each gives it back: the candidate
-//!   has its timeout, and waiting for the reference has its own. Without one, an exchange only waits for
-//!   its client's upload, and holds what is captured of it.
+//! - Every matched request ends in exactly one [`Outcome`] for each candidate, whatever happens to its task: a
+//!   `Ticket` that is dropped without one counts as skipped.
+//! - No more than `max_in_flight` requests to candidates have a permit at a time, and each gives it back: the
+//!   candidate has its timeout, and waiting for the reference has its own. Without one, an exchange only waits
+//!   for its client's upload, and holds what is captured of it.
 //! - All of it happens on threads of its own, and comparing bodies that are large, or may be once decoded, on
 //!   others, half as many as there are cores.
 //!
 //! # Layout
 //!
+//! - `asked`: asks one backend
 //! - `breaker`: leaves a backend alone that fails
 //! - `bucket`: a rate that is not exceeded
-//! - `candidate`: asks the candidate
+//! - `contender`: one candidate of a trial
 //! - `exchange`: asks everybody, and waits for them
 //! - `judge`: compares, and writes the record
 //! - `ledger`: counts the outcomes
 //! - `noise`: what is noise, by the numbers
 //! - `second`: asks for second answers of the reference's code
 //! - `threads`: what all of it runs on
+//! - `trial`: takes an experiment's exchanges, and sees each to its end
 //! - `watch`: what is known of an experiment's noise
 
+mod asked;
 mod breaker;
 mod bucket;
-mod candidate;
+mod contender;
 mod exchange;
 mod judge;
 mod ledger;
 mod noise;
 mod second;
 mod threads;
+mod trial;
 mod watch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use http::{Method, Uri};
+use http::Method;
 use metrics::Histogram;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use candidate::CandidateBody;
-pub use ledger::Ledger;
+pub use asked::CandidateBody;
+pub use ledger::{Account, Ledger};
 pub use threads::Threads;
+pub use trial::{Terms, Trial};
 
-use crate::capture::{Exchange, Limits, Mirror, RequestBody, Side};
-use crate::client::{self, Client};
+use crate::capture::{Limits, Side};
 use crate::compare::{Comparison, Differences};
-use crate::config;
+use crate::config::Candidate;
 use crate::content;
 use crate::delivery::Delivery;
 use crate::experiment::{Experiment, Role};
 use crate::outcome::{Outcome, Skip};
 use crate::telemetry::metrics::{EXCHANGE, of_role};
-use breaker::{Breaker, Pass};
-use candidate::CandidateSide;
-use judge::{Bounds, Pair, Publication, Verdict};
-use second::{Seconds, may_ask_again};
+use bucket::Bucket;
+use contender::Contender;
+use judge::{Bounds, Pair, Publication, Subject, Verdict};
 use threads::half_as_many_as_cores;
-use watch::Watch;
 
 /// Bytes of bodies, without their codings, from which on a pair is compared on a thread for such work.
 const LARGE: u64 = 64 * 1024;
@@ -77,15 +79,17 @@ const LARGE: u64 = 64 * 1024;
 /// Is told how each matched request ended. It is called on the shadow's tasks, and for skipped requests
 /// on the live path's, and must not block.
 pub trait Observer: Send + Sync {
-    /// A matched request ended.
+    /// A matched request ended for a candidate.
     fn ended(&self, report: &Report<'_>);
 }
 
-/// How a matched request ended.
+/// How a matched request ended for a candidate.
 #[derive(Debug)]
 pub struct Report<'a> {
     /// What it belongs to.
     pub experiment: &'a Experiment,
+    /// Who was asked beside the reference, or was to be.
+    pub candidate: &'a Candidate,
     /// Its method.
     pub method: &'a Method,
     /// Its target, with what is hidden of it masked.
@@ -102,20 +106,14 @@ pub struct Report<'a> {
 pub struct Parts {
     /// Where exchanges run.
     pub runtime: Handle,
-    /// The client towards candidates.
-    pub client: Client<CandidateBody>,
-    /// The client towards those who give second answers of the reference's code.
-    pub second: Client<CandidateBody>,
-    /// What is taken for noise.
-    pub noise: config::Noise,
     /// The bounds of captured bodies.
     pub limits: Limits,
-    /// Exchanges at a time.
+    /// Requests to candidates at a time.
     pub max_in_flight: usize,
     /// How long a finished candidate waits for the reference.
     pub max_wait: Duration,
-    /// When a candidate that fails is left alone.
-    pub breaker: Option<config::Breaker>,
+    /// Times a second that references are asked again.
+    pub requery_rate: u32,
     /// Bytes of a record, its key included.
     pub max_message: usize,
     /// Where records go.
@@ -124,29 +122,37 @@ pub struct Parts {
     pub observer: Option<Arc<dyn Observer>>,
 }
 
-/// The candidate's side of every experiment.
+/// The candidates' side of every experiment.
 #[derive(Clone)]
 pub struct Shadow(Arc<Inner>);
 
+/// What all trials share.
 struct Inner {
-    candidate: CandidateSide,
-    seconds: Seconds,
+    limits: Limits,
     ledger: Ledger,
     delivery: Arc<Delivery>,
     observer: Option<Arc<dyn Observer>>,
     permits: Arc<Semaphore>,
     max_in_flight: usize,
-    /// By the experiment's index.
-    gates: Vec<Gate>,
     max_wait: Duration,
+    requeries: Mutex<Bucket>,
     /// Comparisons of large pairs at a time.
     comparisons: Semaphore,
     bounds: Bounds,
     judge: Judge,
-    durations: [Histogram; 2],
+    durations: Durations,
     runtime: Handle,
     tasks: TaskTracker,
+    /// Once it is, second answers are not waited for.
+    stopping: CancellationToken,
     give_up: CancellationToken,
+}
+
+/// How long exchanges take, by role.
+struct Durations {
+    reference: Histogram,
+    candidate: Histogram,
+    secondary: Histogram,
 }
 
 impl std::fmt::Debug for Shadow {
@@ -156,39 +162,32 @@ impl std::fmt::Debug for Shadow {
 }
 
 impl Shadow {
-    /// The shadow of these experiments, its metrics registered; to be called in
+    /// The shadow without any trial yet, its metrics registered; to be called in
     /// [`Telemetry::register`](crate::telemetry::Telemetry).
-    pub fn register<'e>(
-        parts: Parts,
-        experiments: impl IntoIterator<Item = &'e Experiment>,
-    ) -> Self {
-        let experiments: Vec<&Experiment> = experiments.into_iter().collect();
-        let gate = |experiment: &&Experiment| Gate::register(experiment, parts.breaker);
+    pub fn register(parts: Parts) -> Self {
+        let of = |role: Role| of_role(EXCHANGE, role.name());
         Self(Arc::new(Inner {
-            gates: experiments.iter().map(gate).collect(),
-            seconds: Seconds::register(
-                parts.second,
-                parts.limits.clone(),
-                parts.noise,
-                parts.breaker,
-                &experiments,
-            ),
-            candidate: CandidateSide::register(Role::Candidate, parts.client, parts.limits),
-            ledger: Ledger::register(experiments),
+            limits: parts.limits,
+            ledger: Ledger::new(),
             delivery: parts.delivery,
             observer: parts.observer,
             permits: Arc::new(Semaphore::new(parts.max_in_flight)),
             max_in_flight: parts.max_in_flight,
             max_wait: parts.max_wait,
+            requeries: Mutex::new(Bucket::new(parts.requery_rate)),
             comparisons: Semaphore::new(half_as_many_as_cores()),
             bounds: Bounds {
                 max_message: parts.max_message,
             },
             judge: Pair::judge,
-            durations: [Role::Reference, Role::Candidate]
-                .map(|role| of_role(EXCHANGE, role.name())),
+            durations: Durations {
+                reference: of(Role::Reference),
+                candidate: of(Role::Candidate),
+                secondary: of(Role::Secondary),
+            },
             runtime: parts.runtime,
             tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
             give_up: CancellationToken::new(),
         }))
     }
@@ -199,7 +198,7 @@ impl Shadow {
         &self.0.ledger
     }
 
-    /// Exchanges that are running.
+    /// Requests to candidates that are running.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.0.max_in_flight - self.0.permits.available_permits()
@@ -208,7 +207,7 @@ impl Shadow {
     /// Lets running exchanges finish until `deadline`, and gives up the rest. Later offers are skipped.
     pub async fn drain(&self, deadline: Instant) {
         self.0.tasks.close();
-        self.0.seconds.stop();
+        self.0.stopping.cancel();
         if timeout_at(deadline.into(), self.0.tasks.wait())
             .await
             .is_err()
@@ -219,116 +218,13 @@ impl Shadow {
     }
 }
 
-impl Mirror for Shadow {
-    fn offer(&self, exchange: Exchange) {
-        let ticket = Ticket::issue(&self.0, &exchange);
-        if self.0.tasks.is_closed() {
-            return ticket.end(Err(Skip::Shutdown));
-        }
-        let admission = match exchange.request_body {
-            RequestBody::Empty => match self.0.admit(&exchange.experiment) {
-                Ok(admission) => Some(admission),
-                Err(skip) => return ticket.end(Err(skip)),
-            },
-            // A client that sends slowly is to hold up nobody but itself.
-            RequestBody::Pending(_) => None,
-        };
-        self.0
-            .tasks
-            .spawn_on(run(exchange, ticket, admission), &self.0.runtime);
-    }
-
-    fn skip(&self, experiment: &Experiment, method: &Method, uri: &Uri, skip: Skip) {
-        self.0.ledger.matched();
-        self.0
-            .end(experiment, method, client::target(uri).as_str(), Err(skip));
-    }
-}
-
 /// A pair and what became of it.
 type Judged = (Pair, Verdict);
 
 /// Compares a pair, unless it was before, and writes its record.
-type Judge = fn(&Pair, Option<Comparison>, &Experiment, Option<&Watch>, Bounds) -> Verdict;
-
-/// What one experiment may do.
-struct Gate {
-    permits: Option<Arc<Semaphore>>,
-    breaker: Option<Arc<Breaker>>,
-}
-
-impl Gate {
-    fn register(experiment: &Experiment, rule: Option<config::Breaker>) -> Self {
-        let name = &experiment.name;
-        let breaker = |rule| Breaker::register(name, Role::Candidate, rule);
-        Self {
-            permits: experiment.max_in_flight.map(Semaphore::new).map(Arc::new),
-            breaker: rule.map(breaker),
-        }
-    }
-}
-
-/// The right to one of the exchanges that may run at a time, in all and of the experiment.
-type Permits = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
-
-/// The right to ask the candidate, and to compare.
-type Admission = (Permits, Option<Pass>);
-
-/// Carries one exchange to its outcome. Unless it is admitted, it asks to be when the request is there.
-async fn run(exchange: Exchange, ticket: Ticket, admission: Option<Admission>) {
-    let shadow = ticket.shadow.clone();
-    let judged = tokio::select! {
-        biased;
-        () = shadow.give_up.cancelled() => Err(Skip::Shutdown),
-        judged = shadow.judge(exchange, admission) => judged,
-    };
-    ticket.end(judged);
-}
+type Judge = fn(&Pair, Option<Comparison>, &Subject, Bounds) -> Verdict;
 
 impl Inner {
-    fn admit(&self, experiment: &Experiment) -> Result<Admission, Skip> {
-        let gate = &self.gates[experiment.index];
-        let pass = gate.breaker.as_ref().map(Breaker::pass).transpose()?;
-        let permit = |permits: &Arc<Semaphore>| {
-            let permit = permits.clone().try_acquire_owned();
-            permit.map_err(|_none_left| Skip::InFlight)
-        };
-        let own = gate.permits.as_ref().map(permit).transpose()?;
-        Ok(((permit(&self.permits)?, own), pass))
-    }
-
-    async fn judge(
-        &self,
-        exchange: Exchange,
-        admission: Option<Admission>,
-    ) -> Result<Judged, Skip> {
-        let experiment = exchange.experiment.clone();
-        let limits = experiment.rules.limits;
-        let (pair, _permits) = self.pair(exchange, admission).await?;
-        for (side, duration) in [&pair.reference, &pair.candidate]
-            .into_iter()
-            .zip(&self.durations)
-        {
-            if let Ok(answer) = side {
-                duration.record(answer.elapsed);
-            }
-        }
-        let (mut pair, mut before) = (pair, None);
-        if may_ask_again(&experiment, &pair) {
-            let experiment = experiment.clone();
-            let compare = move |pair: &Pair| pair.compare(&experiment);
-            (pair, before) = self.work(pair, limits, compare).await?;
-        }
-        let differs = |comparison: &Comparison| comparison.differences.classes().next().is_some();
-        if before.as_ref().is_some_and(differs) {
-            pair.second = self.seconds.ask_again(&experiment, &pair).await;
-        }
-        let (judge, bounds) = (self.judge, self.bounds);
-        let watch = self.seconds.watch(&experiment).cloned();
-        let judge = move |pair: &Pair| judge(pair, before, &experiment, watch.as_deref(), bounds);
-        self.work(pair, limits, judge).await
-    }
-
     /// Works on a pair; on a thread for such work, if it is large.
     async fn work<T: Send + 'static>(
         &self,
@@ -351,7 +247,7 @@ impl Inner {
     /// Counts an outcome, hands its record over, and then tells whoever wants to know.
     fn end(
         &self,
-        experiment: &Experiment,
+        contender: &Contender,
         method: &Method,
         target: &str,
         judged: Result<Judged, Skip>,
@@ -359,13 +255,13 @@ impl Inner {
         let (outcome, record, pair) = match judged {
             Ok((pair, verdict)) => {
                 let comparison = verdict.comparison;
-                self.ledger.took_out(experiment, &comparison.hits);
+                contender.account.took_out(&comparison.hits);
                 let found = (pair, comparison.differences);
                 (verdict.outcome, verdict.record, Some(found))
             }
             Err(skip) => (Outcome::Skipped(skip), Publication::Nothing, None),
         };
-        self.ledger.ended(experiment, outcome);
+        self.ledger.ended(&contender.account, outcome);
         match record {
             Publication::Nothing => {}
             Publication::Record(record) => self.delivery.publish(record),
@@ -374,58 +270,22 @@ impl Inner {
         let Some(observer) = &self.observer else {
             return;
         };
+        let Subject {
+            experiment,
+            candidate,
+            ..
+        } = &*contender.subject;
         let pair = pair.as_ref();
         let report = Report {
             experiment,
+            candidate,
             method,
             target: &experiment.redaction.target(target),
             outcome,
-            pair: pair.map(|(pair, found)| (&pair.reference, &pair.candidate, found)),
+            pair: pair.map(|(pair, found)| (&*pair.reference, &pair.candidate, found)),
         };
         // If it panics, which the panic hook tells of, that is its own affair.
         let _panicked = catch_unwind(AssertUnwindSafe(|| observer.ended(&report)));
-    }
-}
-
-/// A matched request's claim to an outcome.
-struct Ticket {
-    shadow: Arc<Inner>,
-    experiment: Arc<Experiment>,
-    method: Method,
-    target: http::uri::PathAndQuery,
-    ended: bool,
-}
-
-impl Ticket {
-    fn issue(shadow: &Arc<Inner>, exchange: &Exchange) -> Self {
-        shadow.ledger.matched();
-        Self {
-            shadow: shadow.clone(),
-            experiment: exchange.experiment.clone(),
-            method: exchange.request.method.clone(),
-            target: exchange.request.target.clone(),
-            ended: false,
-        }
-    }
-
-    fn end(mut self, judged: Result<Judged, Skip>) {
-        self.conclude(judged);
-    }
-
-    fn conclude(&mut self, judged: Result<Judged, Skip>) {
-        self.ended = true;
-        let target = self.target.as_str();
-        self.shadow
-            .end(&self.experiment, &self.method, target, judged);
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        if !self.ended {
-            // A panic gets here, or the end of the runtime.
-            self.conclude(Err(Skip::Internal));
-        }
     }
 }
 

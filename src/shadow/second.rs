@@ -1,5 +1,5 @@
 //! Second answers of the reference's code, which tell what differs by itself: the secondary's, which is
-//! asked beside the candidate, or the reference's own, which is asked again where a pair differs.
+//! asked beside the candidates, or the reference's own, which is asked again where a pair differs.
 //!
 //! They are a help and no more. Without one, for whatever reason, a pair is compared as ever:
 //!
@@ -14,166 +14,209 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use metrics::Histogram;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 
+use super::asked::{Asked, CandidateBody};
 use super::breaker::{Breaker, Pass};
-use super::bucket::Bucket;
-use super::candidate::{CandidateBody, CandidateSide};
-use super::judge::Pair;
+use super::contender::Contender;
+use super::exchange::Sides;
+use super::judge::{Pair, Sent, Subject};
+use super::trial::{Terms, Trial};
 use super::watch::{Unanswered, Watch};
-use crate::capture::{Answer, Limits, RequestHead, Side};
+use crate::capture::{Answer, Limits, Side};
 use crate::client::Client;
-use crate::config::{self, NoiseMethod};
+use crate::config::{Backend, NoiseMethod};
 use crate::experiment::{Experiment, Role};
 use crate::outcome::Skip;
-use crate::telemetry::metrics::{EXCHANGE, of_role};
 
 /// How much longer than its pair a second answer may take, in any case.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Asks for second answers.
+/// Who gives an experiment's second answers.
 #[derive(Debug)]
-pub(super) struct Seconds {
-    side: CandidateSide,
-    duration: Histogram,
-    bucket: Mutex<Bucket>,
-    /// By the experiment's index.
-    watches: Vec<Arc<Watch>>,
-    stopping: CancellationToken,
+pub(super) struct Second {
+    asked: Asked,
+    /// Whether it is asked beside the candidates, or else where a pair differs.
+    is_beside: bool,
+    pub(super) breaker: Option<Arc<Breaker>>,
 }
 
-/// Both sides of an exchange.
-type Sides = (Side, Side);
+/// A second answer that is on its way beside the candidates'; all pairs of an exchange wait for it.
+#[derive(Clone)]
+pub(super) struct Beside<'t> {
+    answer: Shared<BoxFuture<'t, Option<Arc<Answer>>>>,
+    /// Taken by who tells how it went.
+    pass: Arc<Mutex<Option<Pass>>>,
+}
 
-impl Seconds {
-    /// Registers the metrics; to be called in [`Telemetry::register`](crate::telemetry::Telemetry).
+impl Second {
+    /// Registers the metrics, if there are to be second answers; to be called in
+    /// [`Telemetry::register`](crate::telemetry::Telemetry).
     pub(super) fn register(
-        client: Client<CandidateBody>,
-        limits: Limits,
-        rule: config::Noise,
-        breaker: Option<config::Breaker>,
-        experiments: &[&Experiment],
-    ) -> Self {
-        let watch = |experiment: &&Experiment| Watch::register(experiment, rule, breaker);
-        Self {
-            side: CandidateSide::register(Role::Secondary, client, limits),
-            duration: of_role(EXCHANGE, Role::Secondary.name()),
-            bucket: Mutex::new(Bucket::new(rule.requery_rate)),
-            watches: experiments.iter().map(watch).map(Arc::new).collect(),
-            stopping: CancellationToken::new(),
-        }
-    }
-
-    /// From now on, second answers are not waited for.
-    pub(super) fn stop(&self) {
-        self.stopping.cancel();
-    }
-
-    /// What is known of an experiment's noise, if anything is to be.
-    pub(super) fn watch(&self, experiment: &Experiment) -> Option<&Arc<Watch>> {
-        let watch = &self.watches[experiment.index];
-        watch.is_on().then_some(watch)
-    }
-
-    /// Waits for both sides, with the secondary asked beside them if the experiment has one.
-    pub(super) async fn beside(
-        &self,
         experiment: &Experiment,
-        request: &RequestHead,
-        body: &Bytes,
-        mut sides: Pin<&mut impl Future<Output = Result<Sides, Skip>>>,
-    ) -> Result<(Sides, Option<Answer>), Skip> {
-        let watch = &self.watches[experiment.index];
-        let NoiseMethod::Secondary(base) = &watch.method else {
-            return Ok((sides.await?, None));
-        };
-        let Ok(pass) = watch.pass() else {
-            return Ok((sides.await?, None));
-        };
-        let mut asking = Box::pin(self.side.exchange(base, request, body));
-        let sides = tokio::select! {
-            sides = &mut sides => sides?,
-            second = &mut asking => {
-                let second = self.ended(watch, pass, Some(second));
-                return Ok((sides.await?, second));
+        client: Client<CandidateBody>,
+        limits: &Limits,
+        terms: &Terms,
+    ) -> Option<Self> {
+        let reference = &experiment.reference;
+        let (backend, is_beside) = match &experiment.noise {
+            NoiseMethod::Off => return None,
+            // It is of the reference's code, and wants the same.
+            NoiseMethod::Secondary(base) => {
+                let base = base.clone();
+                let reference = reference.clone();
+                (Backend { base, ..reference }, true)
             }
+            NoiseMethod::Requery => (reference.clone(), false),
         };
-        if sides.0.is_err() || sides.1.is_err() {
-            // There is nothing to tell noise in.
-            return Ok((sides, None));
+        let names = [experiment.name.as_str(), ""];
+        let breaker = |rule| Breaker::register(names, Role::Secondary, rule);
+        Some(Self {
+            asked: Asked::register(Role::Secondary, backend, client, limits.clone()),
+            is_beside,
+            breaker: terms.breaker.map(breaker),
+        })
+    }
+
+    /// The right to ask for a second answer.
+    fn pass(&self) -> Result<Option<Pass>, Skip> {
+        self.breaker.as_ref().map(Breaker::pass).transpose()
+    }
+}
+
+impl Trial {
+    /// Asks the secondary, if there is one and any of the candidates at these places wants its answer. It is asked once polled.
+    pub(super) fn beside<'t>(
+        &'t self,
+        places: impl Iterator<Item = usize>,
+        sent: &Arc<Sent>,
+    ) -> Option<Beside<'t>> {
+        let second = self.second.as_ref().filter(|second| second.is_beside)?;
+        let watches: Vec<&Watch> = places
+            .filter_map(|place| self.contenders[place].subject.watch.as_ref())
+            .collect();
+        if watches.is_empty() {
+            return None;
         }
-        let second = self.within(patience(&sides.0, &sides.1), asking).await;
-        let second = self.ended(watch, pass, second);
+        let Ok(pass) = second.pass() else {
+            for watch in watches {
+                watch.unanswered(Unanswered::Breaker);
+            }
+            return None;
+        };
+        let pass = Arc::new(Mutex::new(pass));
+        let (sent, held) = (sent.clone(), pass.clone());
+        let answer = async move {
+            let side = second.asked.exchange(&self.experiment, &sent).await;
+            if let Some(pass) = taken(&held) {
+                pass.report_side(&side);
+            }
+            let answer = side.ok()?;
+            self.shadow.durations.secondary.record(answer.elapsed);
+            Some(Arc::new(answer))
+        };
+        let answer = answer.boxed().shared();
+        Some(Beside { answer, pass })
+    }
+
+    /// Waits for both sides, and for the secondary's answer if it is wanted.
+    pub(super) async fn with_second(
+        &self,
+        beside: Option<Beside<'_>>,
+        contender: &Contender,
+        mut sides: Pin<&mut impl Future<Output = Result<Sides, Skip>>>,
+    ) -> Result<(Sides, Option<Arc<Answer>>), Skip> {
+        let (Some(beside), Some(watch)) = (beside, &contender.subject.watch) else {
+            return Ok((sides.await?, None));
+        };
+        let mut answer = beside.answer;
+        let (sides, second) = tokio::select! {
+            sides = &mut sides => {
+                let sides = sides?;
+                if sides.0.is_err() || sides.1.is_err() {
+                    // There is nothing to tell noise in.
+                    return Ok((sides, None));
+                }
+                let second = self.within(patience(&sides.0, &sides.1), answer).await;
+                (sides, second)
+            }
+            second = &mut answer => (sides.await?, Some(second)),
+        };
+        if second.is_none()
+            && !self.shadow.stopping.is_cancelled()
+            && let Some(pass) = taken(&beside.pass)
+        {
+            pass.report(false);
+        }
+        let second = second.flatten();
+        if second.is_none() {
+            watch.unanswered(Unanswered::Failed);
+        }
         Ok((sides, second))
     }
 
     /// Asks the reference again.
-    pub(super) async fn ask_again(&self, experiment: &Experiment, pair: &Pair) -> Option<Answer> {
-        if self.stopping.is_cancelled() {
+    pub(super) async fn ask_again(
+        &self,
+        contender: &Contender,
+        pair: &Pair,
+    ) -> Option<Arc<Answer>> {
+        let (second, watch) = (self.second.as_ref()?, contender.subject.watch.as_ref()?);
+        if self.shadow.stopping.is_cancelled() {
             return None;
         }
-        let watch = &self.watches[experiment.index];
-        let pass = watch.pass().ok()?;
-        if !self.take() {
+        let Ok(pass) = second.pass() else {
+            watch.unanswered(Unanswered::Breaker);
+            return None;
+        };
+        if !self.may_requery() {
             watch.unanswered(Unanswered::Rate);
             return None;
         }
-        let body = pair.request_body.content.bytes();
-        let asking = self
-            .side
-            .exchange(&experiment.reference, &pair.request, body);
+        let asking = second.asked.exchange(&self.experiment, &pair.sent);
         let patience = patience(&pair.reference, &pair.candidate);
-        let second = self.within(patience, asking).await;
-        self.ended(watch, pass, second)
+        let side = self.within(patience, asking).await;
+        match (pass, &side) {
+            (Some(pass), Some(side)) => pass.report_side(side),
+            (Some(pass), None) if !self.shadow.stopping.is_cancelled() => pass.report(false),
+            (Some(_) | None, _) => {}
+        }
+        let Some(Ok(answer)) = side else {
+            watch.unanswered(Unanswered::Failed);
+            return None;
+        };
+        self.shadow.durations.secondary.record(answer.elapsed);
+        Some(Arc::new(answer))
     }
 
     /// A second answer, unless it takes too long.
-    async fn within(&self, patience: Duration, asking: impl Future<Output = Side>) -> Option<Side> {
+    async fn within<T>(&self, patience: Duration, asking: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
-            side = asking => Some(side),
-            () = self.stopping.cancelled() => None,
+            answer = asking => Some(answer),
+            () = self.shadow.stopping.cancelled() => None,
             () = sleep(patience) => None,
         }
     }
 
-    fn take(&self) -> bool {
-        let bucket = self.bucket.lock();
+    fn may_requery(&self) -> bool {
+        let bucket = self.shadow.requeries.lock();
         let mut bucket = bucket.unwrap_or_else(PoisonError::into_inner);
         bucket.take(Instant::now())
     }
-
-    /// Takes note of how it went; `None` if it was not waited for any longer.
-    fn ended(&self, watch: &Watch, pass: Option<Pass>, second: Option<Side>) -> Option<Answer> {
-        match (pass, &second) {
-            (Some(pass), Some(side)) => pass.report_side(side),
-            (Some(pass), None) if !self.stopping.is_cancelled() => pass.report(false),
-            (Some(_) | None, _) => {}
-        }
-        let Some(Ok(answer)) = second else {
-            watch.unanswered(Unanswered::Failed);
-            return None;
-        };
-        self.duration.record(answer.elapsed);
-        Some(answer)
-    }
 }
 
-impl Watch {
-    /// The right to ask for a second answer.
-    fn pass(&self) -> Result<Option<Pass>, Skip> {
-        let pass = self.breaker.as_ref().map(Breaker::pass).transpose();
-        pass.inspect_err(|_left_alone| self.unanswered(Unanswered::Breaker))
-    }
+fn taken(pass: &Mutex<Option<Pass>>) -> Option<Pass> {
+    pass.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// Whether the reference is to be asked again should the pair differ.
-pub(super) fn may_ask_again(experiment: &Experiment, pair: &Pair) -> bool {
-    experiment.noise == NoiseMethod::Requery
-        && pair.request.method.is_safe()
+pub(super) fn may_ask_again(subject: &Subject, pair: &Pair) -> bool {
+    subject.experiment.noise == NoiseMethod::Requery
+        && subject.candidate.compare
+        && pair.sent.head.method.is_safe()
         && pair.reference.is_ok()
         && pair.candidate.is_ok()
 }

@@ -1,17 +1,15 @@
 //! What is known of one experiment's noise: learned, told, and applied.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use metrics::{Counter, Gauge};
 use tracing::info;
 
-use super::breaker::Breaker;
 use super::noise::{Change, Statistics};
 use crate::compare::{Differences, Noise};
-use crate::config::{self, NoiseMethod};
-use crate::experiment::{Experiment, Role};
+use crate::config;
 use crate::telemetry::metrics::{
     NOISE_DIFFERENCES, NOISE_LOCATIONS, NOISE_UNANSWERED, NOISE_UNLEARNED,
 };
@@ -19,12 +17,11 @@ use crate::telemetry::metrics::{
 /// The least time between two lines on one location.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// What is known of one experiment's noise, and whether its second answers can be had.
+/// What is known of the noise in what one candidate is compared with.
 #[derive(Debug)]
 pub(super) struct Watch {
     experiment: String,
-    pub(super) method: NoiseMethod,
-    pub(super) breaker: Option<Arc<Breaker>>,
+    candidate: String,
     suppress: bool,
     learned: Mutex<Learned>,
     metrics: WatchMetrics,
@@ -72,30 +69,18 @@ impl Unanswered {
 
 impl Watch {
     /// Registers the metrics; to be called in [`Telemetry::register`](crate::telemetry::Telemetry).
-    pub(super) fn register(
-        experiment: &Experiment,
-        rule: config::Noise,
-        breaker: Option<config::Breaker>,
-    ) -> Self {
-        let name = &experiment.name;
-        let is_on = experiment.noise != NoiseMethod::Off;
-        let breaker = breaker.filter(|_| is_on);
+    pub(super) fn register([experiment, candidate]: [&str; 2], rule: config::Noise) -> Self {
         Self {
-            experiment: name.clone(),
-            method: experiment.noise.clone(),
-            breaker: breaker.map(|rule| Breaker::register(name, Role::Secondary, rule)),
+            experiment: experiment.to_owned(),
+            candidate: candidate.to_owned(),
             suppress: rule.suppress,
             learned: Mutex::new(Learned {
                 statistics: Statistics::new(rule),
                 told: HashMap::new(),
                 untold: BTreeMap::new(),
             }),
-            metrics: WatchMetrics::register(name, rule.suppress),
+            metrics: WatchMetrics::register([experiment, candidate], rule.suppress),
         }
-    }
-
-    pub(super) fn is_on(&self) -> bool {
-        self.method != NoiseMethod::Off
     }
 
     /// Learns from an exchange: the candidate's differences, and those of two answers of the
@@ -160,16 +145,16 @@ impl Watch {
             noise,
             exchanges,
         } = change;
-        let experiment = &self.experiment;
+        let (experiment, candidate) = (&self.experiment, &self.candidate);
         if *is_noise {
             info!(
                 experiment,
-                location, raw, noise, exchanges, "noise was learned"
+                candidate, location, raw, noise, exchanges, "noise was learned"
             );
         } else {
             info!(
                 experiment,
-                location, raw, noise, exchanges, "noise has ceased"
+                candidate, location, raw, noise, exchanges, "noise has ceased"
             );
         }
     }
@@ -212,23 +197,33 @@ impl Learned {
 }
 
 impl WatchMetrics {
-    fn register(experiment: &str, suppress: bool) -> Self {
+    fn register([experiment, candidate]: [&str; 2], suppress: bool) -> Self {
         let unanswered = |why: Unanswered| {
             metrics::counter!(
                 NOISE_UNANSWERED,
                 "experiment" => experiment.to_owned(),
+                "candidate" => candidate.to_owned(),
                 "reason" => why.name(),
             )
         };
-        let experiment = || experiment.to_owned();
+        let (experiment, candidate) = (|| experiment.to_owned(), || candidate.to_owned());
         Self {
-            locations: metrics::gauge!(NOISE_LOCATIONS, "experiment" => experiment()),
+            locations: metrics::gauge!(
+                NOISE_LOCATIONS,
+                "experiment" => experiment(),
+                "candidate" => candidate(),
+            ),
             differences: metrics::counter!(
                 NOISE_DIFFERENCES,
                 "experiment" => experiment(),
+                "candidate" => candidate(),
                 "suppressed" => if suppress { "true" } else { "false" },
             ),
-            unlearned: metrics::counter!(NOISE_UNLEARNED, "experiment" => experiment()),
+            unlearned: metrics::counter!(
+                NOISE_UNLEARNED,
+                "experiment" => experiment(),
+                "candidate" => candidate(),
+            ),
             unanswered: Unanswered::ALL.map(unanswered),
         }
     }

@@ -133,11 +133,11 @@ fn a_file_of_miffy_1_0_1_means_what_it_meant() {
     assert_eq!(settings.routes.len(), 9);
     assert_eq!(settings.routes[0].key.as_deref(), Some("id"));
     assert_eq!(
-        settings.routes[8].candidate.to_string(),
+        settings.routes[8].candidates[0].backend.base.to_string(),
         "http://127.0.0.1:13999"
     );
     assert_eq!(
-        settings.routes[8].reference.to_string(),
+        settings.routes[8].reference.base.to_string(),
         "http://127.0.0.1:13000"
     );
     let properties = &settings.kafka.properties;

@@ -18,6 +18,7 @@ async fn busy() -> (Miffy, Broker, [Backend; 2]) {
     // Each label needs something that has it.
     let tables = "[compare]\nignore = [\"/never\"]\n";
     let miffy = Setup::of(&reference, &candidate, &broker)
+        .more("noise = \"requery\"")
         .tables(tables)
         .start();
     for path in ["/x/1", "/x/2", "/other"] {
@@ -52,7 +53,7 @@ async fn the_metrics_count_what_happened() {
     assert_eq!(requests[r#"role="reference""#], 2);
     assert_eq!(requests[r#"role="candidate""#], 2);
     assert_eq!(requests[r#"role="upstream""#], 1);
-    let different = r#"experiment="x",outcome="different",reason="""#;
+    let different = r#"experiment="x",candidate="candidate",outcome="different",reason="""#;
     assert_eq!(miffy.metric("miffy_outcomes_total").await[different], 2);
     for (histogram, role, count) in [
         ("miffy_first_byte_seconds_count", "upstream", 1),

@@ -492,7 +492,8 @@ async fn a_candidate_that_fails_again_and_again_is_left_alone_until_it_answers()
         assert_eq!(miffy.outcomes(n).await, expected);
     }
     let is_open = async || {
-        miffy.metric("miffy_breaker_open").await["experiment=\"x\",role=\"candidate\""] == 1
+        miffy.metric("miffy_breaker_open").await["experiment=\"x\",candidate=\"candidate\",role=\"candidate\""]
+            == 1
     };
     assert!(is_open().await);
     miffy.get("/x/1").await;

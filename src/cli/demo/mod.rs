@@ -79,7 +79,11 @@ async fn demo(mut settings: Settings) -> anyhow::Result<()> {
     let reference = listener("MIFFY_REFERENCE", address(&settings.reference)?).await?;
     let route = settings.routes.first().context("the demo needs a route")?;
     let topic = route.topic.clone();
-    let candidate = listener("MIFFY_CANDIDATE", address(&route.candidate)?).await?;
+    let candidate = listener(
+        "MIFFY_CANDIDATE",
+        address(&route.candidates[0].backend.base)?,
+    )
+    .await?;
     let brokers = settings
         .kafka
         .properties

@@ -63,7 +63,7 @@ impl Terminal {
         let candidate = settings
             .routes
             .first()
-            .map(|route| route.candidate.to_string());
+            .map(|route| route.candidates[0].backend.base.to_string());
         self.say(format!(
             "miffy demo: everything on this machine\n\n  \
                reference   {}   the live service, which answers\n  \

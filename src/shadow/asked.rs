@@ -1,4 +1,4 @@
-//! The candidate's side of one exchange, and likewise the secondary's.
+//! Asks one backend what the reference is asked: a candidate, or who gives second answers.
 
 use std::time::Instant;
 
@@ -9,10 +9,11 @@ use http_body_util::{Either, Full};
 use metrics::{Counter, Histogram};
 use tracing::warn;
 
+use super::judge::Sent;
 use crate::capture::{Answer, Failed, Limits, RequestHead, Side, collect};
 use crate::client::{self, Client, Replay, Unmeasured};
-use crate::config::BaseUrl;
-use crate::experiment::Role;
+use crate::config::Backend;
+use crate::experiment::{Experiment, Role};
 use crate::outcome::{Cause, Failure, Stage};
 use crate::telemetry::Throttle;
 use crate::telemetry::metrics::{FIRST_BYTE, REQUESTS, counter, of_role};
@@ -26,10 +27,11 @@ impl Replay for CandidateBody {
     }
 }
 
-/// Asks the backends of a role.
+/// A backend that is asked.
 #[derive(Debug)]
-pub(super) struct CandidateSide {
+pub(super) struct Asked {
     role: Role,
+    backend: Backend,
     client: Client<CandidateBody>,
     limits: Limits,
     requests: Counter,
@@ -37,11 +39,17 @@ pub(super) struct CandidateSide {
     failures: Throttle,
 }
 
-impl CandidateSide {
+impl Asked {
     /// Registers the metrics; to be called in [`Telemetry::register`](crate::telemetry::Telemetry).
-    pub(super) fn register(role: Role, client: Client<CandidateBody>, limits: Limits) -> Self {
+    pub(super) fn register(
+        role: Role,
+        backend: Backend,
+        client: Client<CandidateBody>,
+        limits: Limits,
+    ) -> Self {
         Self {
             role,
+            backend,
             client,
             limits,
             requests: counter(REQUESTS, Some(("role", role.name()))),
@@ -50,11 +58,11 @@ impl CandidateSide {
         }
     }
 
-    /// Sends the backend what the reference is sent, and reads its answer to the end.
-    pub(super) async fn exchange(&self, base: &BaseUrl, head: &RequestHead, body: &Bytes) -> Side {
+    /// Sends the backend what the reference is sent, but for what is rewritten, and reads its answer to the end.
+    pub(super) async fn exchange(&self, experiment: &Experiment, sent: &Sent) -> Side {
         let started = Instant::now();
         self.requests.increment(1);
-        self.answer(base, head, body, started)
+        self.answer(experiment, sent, started)
             .await
             .map_err(|failure| Failed {
                 failure,
@@ -64,12 +72,13 @@ impl CandidateSide {
 
     async fn answer(
         &self,
-        base: &BaseUrl,
-        head: &RequestHead,
-        body: &Bytes,
+        experiment: &Experiment,
+        sent: &Sent,
         started: Instant,
     ) -> Result<Answer, Failure> {
-        let (parts, body) = request(head, body).into_parts();
+        let (mut parts, body) = request(&sent.head, sent.body.content.bytes()).into_parts();
+        let Backend { base, rewrite, .. } = &self.backend;
+        experiment.rewrite(rewrite, &mut parts);
         let sent = self.client.send(base, self.role, parts, body);
         let response = sent.await.map_err(|error| {
             let failure = match error {

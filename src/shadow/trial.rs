@@ -1,0 +1,170 @@
+//! Takes an experiment's exchanges, and sees each to its end.
+
+use std::sync::Arc;
+
+use http::uri::PathAndQuery;
+use http::{Method, Uri};
+use tokio::sync::Semaphore;
+
+use super::asked::CandidateBody;
+use super::contender::{Admission, Contender};
+use super::second::Second;
+use super::{Inner, Judged, Shadow};
+use crate::capture::{Exchange, Mirror, RequestBody};
+use crate::client::{self, Client};
+use crate::config;
+use crate::experiment::Experiment;
+use crate::outcome::Skip;
+
+/// The candidates' side of one experiment.
+pub struct Trial {
+    pub(super) shadow: Arc<Inner>,
+    pub(super) experiment: Arc<Experiment>,
+    /// As many as the experiment has candidates.
+    pub(super) contenders: Vec<Contender>,
+    pub(super) second: Option<Second>,
+    permits: Option<Arc<Semaphore>>,
+}
+
+/// How an experiment's candidates are asked.
+#[derive(Debug)]
+pub struct Terms {
+    /// For each candidate, in their order.
+    pub candidates: Vec<Client<CandidateBody>>,
+    /// For second answers of the reference's code, if there are to be any.
+    pub second: Option<Client<CandidateBody>>,
+    /// What is taken for noise.
+    pub noise: config::Noise,
+    /// When a backend that fails is left alone.
+    pub breaker: Option<config::Breaker>,
+}
+
+impl std::fmt::Debug for Trial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let experiment = &self.experiment.name;
+        f.debug_struct("Trial")
+            .field("experiment", experiment)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shadow {
+    /// The trial of an experiment, its metrics registered; to be called in
+    /// [`Telemetry::register`](crate::telemetry::Telemetry).
+    #[must_use]
+    pub fn trial(&self, experiment: Arc<Experiment>, mut terms: Terms) -> Trial {
+        let limits = &self.0.limits;
+        let clients = std::mem::take(&mut terms.candidates);
+        let candidates = experiment.candidates.iter().zip(clients);
+        let contender = |(candidate, client)| {
+            Contender::register(&experiment, candidate, client, limits.clone(), &terms)
+        };
+        let second = terms.second.as_ref();
+        let second =
+            second.and_then(|client| Second::register(&experiment, client.clone(), limits, &terms));
+        Trial {
+            shadow: self.0.clone(),
+            contenders: candidates.map(contender).collect(),
+            second,
+            permits: experiment.max_in_flight.map(Semaphore::new).map(Arc::new),
+            experiment,
+        }
+    }
+}
+
+impl Trial {
+    /// What it is a trial of.
+    #[must_use]
+    pub fn experiment(&self) -> &Arc<Experiment> {
+        &self.experiment
+    }
+
+    /// The right to ask a candidate once, or why not.
+    pub(super) fn admit(&self, contender: &Contender) -> Result<Admission, Skip> {
+        contender.admit(&self.shadow.permits, self.permits.as_ref())
+    }
+}
+
+/// A candidate that is to be asked, and its admission, unless it is still to be asked for.
+pub(super) type Entrant = (Ticket, Option<Admission>);
+
+impl Mirror for Trial {
+    fn offer(self: Arc<Self>, exchange: Exchange) {
+        let shadow = &self.shadow;
+        shadow.ledger.matched(self.contenders.len());
+        // A client that sends slowly is to hold up nobody but itself.
+        let is_whole = matches!(exchange.request_body, RequestBody::Empty);
+        let mut entrants: Vec<Entrant> = Vec::with_capacity(self.contenders.len());
+        for (place, contender) in self.contenders.iter().enumerate() {
+            let ticket = Ticket::issue(&self, place, &exchange);
+            if shadow.tasks.is_closed() {
+                ticket.end(Err(Skip::Shutdown));
+                continue;
+            }
+            match is_whole.then(|| self.admit(contender)).transpose() {
+                Ok(admission) => entrants.push((ticket, admission)),
+                Err(skip) => ticket.end(Err(skip)),
+            }
+        }
+        if !entrants.is_empty() {
+            let run = self.clone().run(exchange, entrants);
+            self.shadow.tasks.spawn_on(run, &self.shadow.runtime);
+        }
+    }
+
+    fn skip(&self, method: &Method, uri: &Uri, skip: Skip) {
+        self.shadow.ledger.matched(self.contenders.len());
+        let target = client::target(uri).as_str();
+        for contender in &self.contenders {
+            self.shadow.end(contender, method, target, Err(skip));
+        }
+    }
+}
+
+/// A matched request's claim to an outcome for one candidate.
+pub(super) struct Ticket {
+    trial: Arc<Trial>,
+    /// The candidate's place.
+    place: usize,
+    method: Method,
+    target: PathAndQuery,
+    ended: bool,
+}
+
+impl Ticket {
+    pub(super) fn issue(trial: &Arc<Trial>, place: usize, exchange: &Exchange) -> Self {
+        Self {
+            trial: trial.clone(),
+            place,
+            method: exchange.request.method.clone(),
+            target: exchange.request.target.clone(),
+            ended: false,
+        }
+    }
+
+    /// The place of who is to be asked.
+    pub(super) fn place(&self) -> usize {
+        self.place
+    }
+
+    pub(super) fn end(mut self, judged: Result<Judged, Skip>) {
+        self.conclude(judged);
+    }
+
+    fn conclude(&mut self, judged: Result<Judged, Skip>) {
+        self.ended = true;
+        let target = self.target.as_str();
+        let shadow = &self.trial.shadow;
+        let contender = &self.trial.contenders[self.place];
+        shadow.end(contender, &self.method, target, judged);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if !self.ended {
+            // A panic gets here, or the end of the runtime.
+            self.conclude(Err(Skip::Internal));
+        }
+    }
+}
