@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use libfuzzer_sys::fuzz_target;
 use miffy::capture::{
-    BodyEnd, Budget, Captured, Content, Ended, Limits, collect, reference_slot, tee_request,
+    BodyEnd, Budget, Captured, Content, Ended, Limits, collect, slot, tee_request,
 };
 use miffy::outcome::Skip;
 use miffy_fuzz::body::{End, Pieces, block_on, read};
@@ -78,7 +78,7 @@ impl Model<'_> {
 
     /// Reads a body's first frames as the reference's is read.
     fn response(&self, pieces: Pieces, frames: usize) {
-        let (slot, ended) = reference_slot();
+        let (slot, ended) = slot();
         let is_error = pieces.is_error();
         let mut tee = slot.answered(StatusCode::OK, HeaderMap::new(), pieces, self.limits);
         let (passed, is_over) = read(&mut tee, frames);

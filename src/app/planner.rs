@@ -7,9 +7,9 @@ use bytes::Bytes;
 use http_body::Body;
 
 use crate::client::{Client, Replay};
-use crate::config::{Backends, BaseUrl, NoiseMethod, Redact, Route, Settings};
+use crate::config::{Backends, BaseUrl, NoiseMethod, Redact, Respond, Route, Settings};
 use crate::experiment::{Experiment, Table};
-use crate::proxy::{Lane, LiveBody, Plan};
+use crate::proxy::{Lane, LiveBody, Plan, Race};
 use crate::redact::Redaction;
 use crate::shadow::{CandidateBody, Shadow, Terms, Trial};
 use crate::telemetry::Telemetry;
@@ -79,6 +79,7 @@ impl Planner {
                 }
             };
             lanes.push(Arc::new(Lane {
+                race: self.race(&mut references, &trial)?,
                 experiment: trial.experiment().clone(),
                 client: references.get(&route.reference.asked, &route.reference.base)?,
                 mirror: trial.clone(),
@@ -93,6 +94,21 @@ impl Planner {
         self.redaction = Some((settings.redact.clone(), redaction));
         (self.references, self.candidates, self.trials) = (references, candidates, trials);
         Ok(plan)
+    }
+
+    /// What an experiment's races need, if it has any.
+    fn race(&self, clients: &mut Clients<LiveBody>, trial: &Trial) -> anyhow::Result<Option<Race>> {
+        let experiment = trial.experiment();
+        if experiment.respond != Respond::Fastest {
+            return Ok(None);
+        }
+        let candidates = experiment.candidates.iter().map(|candidate| {
+            let backend = &candidate.backend;
+            clients.get(&backend.asked, &backend.base)
+        });
+        let candidates = candidates.collect::<anyhow::Result<_>>()?;
+        let register = || Race::register(experiment, candidates);
+        Ok(Some(self.telemetry.register(register)))
     }
 }
 

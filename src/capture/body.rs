@@ -144,15 +144,36 @@ impl Recorder {
     /// The bytes are copied, not shared: a small slice can hold on to a large buffer.
     pub(super) fn push(&mut self, data: &[u8]) {
         self.len += data.len() as u64;
-        if let Copy::Whole(bytes) = &mut self.copy {
-            if bytes.len() + data.len() <= self.max && self.reservation.grow(data.len()) {
-                bytes.extend_from_slice(data);
-                return;
-            }
-            self.give_up(data);
+        if self.keeps(data) {
+            return;
         }
+        self.give_up(data);
         if let Copy::Over { hasher, .. } = &mut self.copy {
             hasher.update(data);
+        }
+    }
+
+    /// Copies a piece, if that is within the bounds and the copy was not given up.
+    fn keeps(&mut self, data: &[u8]) -> bool {
+        let Copy::Whole(bytes) = &mut self.copy else {
+            return false;
+        };
+        let fits = bytes.len() + data.len() <= self.max && self.reservation.grow(data.len());
+        if fits {
+            bytes.extend_from_slice(data);
+        }
+        fits
+    }
+
+    /// Copies a piece, or else gives back the copy of those before it.
+    pub(super) fn copy(mut self, data: &[u8]) -> Result<Self, Bytes> {
+        if self.keeps(data) {
+            self.len += data.len() as u64;
+            return Ok(self);
+        }
+        match self.copy {
+            Copy::Whole(bytes) => Err(bytes.freeze()),
+            Copy::Over { first, .. } => Err(first),
         }
     }
 

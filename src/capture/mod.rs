@@ -13,6 +13,7 @@
 
 mod body;
 mod budget;
+mod gather;
 mod tee;
 
 use std::error::Error;
@@ -29,6 +30,7 @@ use tokio::sync::oneshot;
 
 pub use body::{BodyEnd, Captured, Content, Limits};
 pub use budget::Budget;
+pub use gather::{Gathered, Regained, gather};
 pub use tee::{Sink, Tee};
 
 use crate::client;
@@ -40,6 +42,10 @@ use tee::Remainder;
 pub trait Mirror: Send + Sync {
     /// Takes an exchange that has begun.
     fn offer(self: Arc<Self>, exchange: Exchange);
+
+    /// Takes an exchange whose request is whole, and whose candidates the live path asks itself. Gives a slot for
+    /// each candidate, in their order, that is to be asked.
+    fn race(self: Arc<Self>, exchange: Exchange) -> Vec<Option<Slot>>;
 
     /// Takes note of a matched request that is not mirrored, without waiting either.
     fn skip(&self, method: &Method, uri: &Uri, skip: Skip);
@@ -110,7 +116,7 @@ pub struct Failed {
 /// One side of an exchange, over.
 pub type Side = Result<Answer, Failed>;
 
-/// How the reference's side ends.
+/// How a side ends that the live path has asked.
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
@@ -123,41 +129,42 @@ pub enum Ended {
     ClientGone,
 }
 
-/// The live path's end of [`Exchange::reference`]. Dropped, it says that the client went away.
+/// The live path's end of [`Exchange::reference`], or of a candidate that it asked itself. Dropped, it says that
+/// the client went away.
 #[derive(Debug)]
-pub struct ReferenceSlot {
+pub struct Slot {
     sender: oneshot::Sender<Ended>,
     started: Instant,
 }
 
-/// A slot for how the reference's side ends, its clock started, and where that arrives.
+/// A slot for how a side ends, its clock started, and where that arrives.
 #[must_use]
-pub fn reference_slot() -> (ReferenceSlot, oneshot::Receiver<Ended>) {
+pub fn slot() -> (Slot, oneshot::Receiver<Ended>) {
     let (sender, receiver) = oneshot::channel();
     let started = Instant::now();
-    (ReferenceSlot { sender, started }, receiver)
+    (Slot { sender, started }, receiver)
 }
 
-impl ReferenceSlot {
-    /// The reference gave no response.
+impl Slot {
+    /// The backend gave no response.
     pub fn failed(self, failure: Failure) {
         let elapsed = self.started.elapsed();
         self.end(Ended::Over(Err(Failed { failure, elapsed })));
     }
 
-    /// The reference's response has begun: passes its body through, and notes its end.
+    /// The backend's response has begun: passes its body through, and notes its end.
     pub fn answered<B>(
         self,
         status: StatusCode,
         headers: HeaderMap,
         body: B,
         limits: &Limits,
-    ) -> Tee<B, ReferenceAnswer>
+    ) -> Tee<B, AnswerCopy>
     where
         B: Body<Data = Bytes> + Unpin,
     {
         let first_byte = self.started.elapsed();
-        let sink = ReferenceAnswer {
+        let sink = AnswerCopy {
             slot: self,
             status,
             headers,
@@ -172,16 +179,16 @@ impl ReferenceSlot {
     }
 }
 
-/// The reference's response but for its body.
+/// A response but for its body.
 #[derive(Debug)]
-pub struct ReferenceAnswer {
-    slot: ReferenceSlot,
+pub struct AnswerCopy {
+    slot: Slot,
     status: StatusCode,
     headers: HeaderMap,
     first_byte: Duration,
 }
 
-impl Sink for ReferenceAnswer {
+impl Sink for AnswerCopy {
     fn is_wanted(&mut self, cx: &mut Context<'_>) -> bool {
         self.slot.sender.poll_closed(cx).is_pending()
     }
@@ -211,13 +218,17 @@ pub enum RequestBody {
     Empty,
     /// It is on its way through the live path.
     Pending(oneshot::Receiver<Captured>),
+    /// The live path has read it.
+    Whole(Captured),
 }
 
 impl RequestBody {
     /// All of it, or why there is nothing whole to mirror.
     pub async fn whole(self) -> Result<Captured, Skip> {
-        let Self::Pending(coming) = self else {
-            return Ok(Captured::empty());
+        let coming = match self {
+            Self::Empty => return Ok(Captured::empty()),
+            Self::Whole(captured) => return Ok(captured),
+            Self::Pending(coming) => coming,
         };
         match coming.await {
             Ok(Captured {
@@ -324,7 +335,7 @@ mod tests {
             max_body: 1,
             budget: Budget::new(1),
         };
-        let (slot, ended) = reference_slot();
+        let (slot, ended) = super::slot();
         let body = Full::new(Bytes::from_static(b"unread"));
         drop(slot.answered(StatusCode::OK, HeaderMap::new(), body, &limits));
         assert!(matches!(ended.await, Ok(Ended::ClientGone)));

@@ -19,8 +19,8 @@ use super::connection::{Busy, ClientConnection};
 use super::counted::Counted;
 use super::plan::{Destination, Lane};
 use super::upgrade::Upgrade;
-use super::{Proxy, RoleMetrics, error, forwarded, objection};
-use crate::capture::{Exchange, RequestHead, reference_slot, tee_request};
+use super::{LiveBody, Proxy, RoleMetrics, error, forwarded, objection, race};
+use crate::capture::{self, Exchange, RequestHead, tee_request};
 use crate::client::{self, BodyGuard, Unmeasured, make_end_to_end, strip_hop_by_hop};
 use crate::config::BaseUrl;
 use crate::experiment::Role;
@@ -46,7 +46,10 @@ pub(super) async fn answer(proxy: Arc<Proxy>, request: Request) -> Response {
         return pass(&proxy, &plan.upstream(), request).await;
     };
     match lane.experiment.admit(method, uri, headers) {
-        Ok(()) => mirror(&proxy, lane, request).await,
+        Ok(()) => match &lane.race {
+            None => mirror(&proxy, lane, request).await,
+            Some(race) => race::answer(&proxy, lane, race, request).await,
+        },
         Err(skip) => {
             lane.mirror.skip(method, uri, skip);
             pass(&proxy, &lane.reference(), request).await
@@ -61,7 +64,7 @@ async fn mirror(proxy: &Proxy, lane: &Lane, mut request: Request) -> Response {
     let (mut head, body) = request.into_parts();
     live.make_end_to_end(&mut head);
     let (body, upload, request_body) = tee_request(body, &proxy.limits);
-    let (slot, reference) = reference_slot();
+    let (slot, reference) = capture::slot();
     lane.mirror.clone().offer(Exchange {
         request: RequestHead::from(&head),
         request_body,
@@ -123,7 +126,7 @@ impl BodyGuard for Guard {
 }
 
 /// A request that is being answered.
-struct Live<'p> {
+pub(super) struct Live<'p> {
     proxy: &'p Proxy,
     metrics: &'p RoleMetrics,
     guard: Guard,
@@ -132,7 +135,7 @@ struct Live<'p> {
 }
 
 impl<'p> Live<'p> {
-    fn begin(proxy: &'p Proxy, role: Role, request: &mut Request) -> Self {
+    pub(super) fn begin(proxy: &'p Proxy, role: Role, request: &mut Request) -> Self {
         let metrics = match role {
             Role::Reference | Role::Candidate | Role::Secondary => &proxy.metrics.reference,
             Role::Upstream => &proxy.metrics.upstream,
@@ -155,7 +158,7 @@ impl<'p> Live<'p> {
     }
 
     /// Makes the headers those to send on.
-    fn make_end_to_end(&self, head: &mut request::Parts) {
+    pub(super) fn make_end_to_end(&self, head: &mut request::Parts) {
         make_end_to_end(head);
         if self.proxy.forwarded
             && let Some(busy) = &self.guard.connection
@@ -164,8 +167,22 @@ impl<'p> Live<'p> {
         }
     }
 
+    /// The answer of one backend that is asked for this request and no other.
+    pub(super) async fn ask(
+        self,
+        destination: &Destination<'_>,
+        mut head: request::Parts,
+        body: LiveBody,
+    ) -> Response {
+        destination.rewrite(&mut head);
+        match destination.send(Role::Reference, head, body).await {
+            Ok(response) => self.answer(response),
+            Err(error) => self.fail(&error, destination.base),
+        }
+    }
+
     /// The backend's response, on its way to the client.
-    fn answer<B>(self, response: http::Response<B>) -> Response
+    pub(super) fn answer<B>(self, response: http::Response<B>) -> Response
     where
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<axum::BoxError>,
@@ -181,12 +198,9 @@ impl<'p> Live<'p> {
     }
 
     /// miffy's own answer, since the backend gave none.
-    fn fail(self, error: &client::Error, backend: &BaseUrl) -> Response {
+    pub(super) fn fail(self, error: &client::Error, backend: &BaseUrl) -> Response {
         let answer = match error {
-            client::Error::RequestBody(_) => {
-                debug!(%error, "a client did not send what it announced");
-                &error::BAD_REQUEST
-            }
+            client::Error::RequestBody(_) => return self.fail_of_client(error),
             client::Error::Backend { failure, .. } => {
                 if let Some(unsaid) = self.proxy.failures.admit() {
                     let cause = failure.cause.name();
@@ -197,6 +211,13 @@ impl<'p> Live<'p> {
         };
         self.log(answer.status);
         answer.response()
+    }
+
+    /// miffy's own answer, since the client did not send its request to the end.
+    pub(super) fn fail_of_client(self, error: &dyn std::fmt::Display) -> Response {
+        debug!(%error, "a client did not send what it announced");
+        self.log(error::BAD_REQUEST.status);
+        error::BAD_REQUEST.response()
     }
 
     fn log(&self, status: StatusCode) {

@@ -13,6 +13,7 @@
 //! - `forwarded`: what backends are told of a request's way
 //! - `objection`: requests that can't be passed on
 //! - `plan`: where requests go, as of now
+//! - `race`: requests that the fastest backend answers
 //! - `server`: the accept loop
 //! - `upgrade`: connections that become another protocol's
 
@@ -24,6 +25,7 @@ mod forward;
 mod forwarded;
 mod objection;
 mod plan;
+mod race;
 mod server;
 mod upgrade;
 
@@ -38,6 +40,7 @@ use http_body::Body as _;
 use metrics::{Counter, Histogram};
 
 pub use plan::{Lane, Plan};
+pub use race::Race;
 pub use server::{Alive, Connections, Server};
 
 use crate::capture::{Limits, RequestTee};
@@ -106,6 +109,7 @@ impl std::fmt::Debug for Proxy {
 #[derive(Debug)]
 pub struct LiveMetrics {
     reference: RoleMetrics,
+    candidate: RoleMetrics,
     upstream: RoleMetrics,
     bad_gateway: Counter,
     gateway_timeout: Counter,
@@ -127,6 +131,7 @@ impl LiveMetrics {
         };
         Self {
             reference: of(Role::Reference),
+            candidate: of(Role::Candidate),
             upstream: of(Role::Upstream),
             bad_gateway: counter(GATEWAY_ERRORS, Some(("status", "502"))),
             gateway_timeout: counter(GATEWAY_ERRORS, Some(("status", "504"))),

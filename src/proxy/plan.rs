@@ -6,10 +6,12 @@ use std::sync::Arc;
 use http::{Response, request};
 
 use super::LiveBody;
+use super::race::Race;
 use crate::capture::Mirror;
 use crate::client::{self, Client, Timed};
-use crate::config::BaseUrl;
+use crate::config::{Backend, BaseUrl};
 use crate::experiment::{Experiment, Role, Table};
+use crate::rewrite::Rewrite;
 
 /// Where requests go. A request keeps the plan that it began with.
 pub struct Plan {
@@ -29,6 +31,8 @@ pub struct Lane {
     pub client: Client<LiveBody>,
     /// What its exchanges are offered to.
     pub mirror: Arc<dyn Mirror>,
+    /// Whether all backends race for the answer, and what that needs.
+    pub race: Option<Race>,
 }
 
 impl Borrow<Experiment> for Arc<Lane> {
@@ -41,7 +45,8 @@ impl Borrow<Experiment> for Arc<Lane> {
 pub(super) struct Destination<'p> {
     pub(super) base: &'p BaseUrl,
     client: &'p Client<LiveBody>,
-    experiment: Option<&'p Experiment>,
+    /// What it is sent instead, and of what experiment it is.
+    rewrite: Option<(&'p Experiment, &'p Rewrite)>,
 }
 
 impl Plan {
@@ -50,7 +55,7 @@ impl Plan {
         Destination {
             base: &self.upstream,
             client: &self.client,
-            experiment: None,
+            rewrite: None,
         }
     }
 }
@@ -58,10 +63,29 @@ impl Plan {
 impl Lane {
     /// The experiment's reference.
     pub(super) fn reference(&self) -> Destination<'_> {
+        self.destination(&self.experiment.reference, &self.client)
+    }
+
+    /// A backend of the experiment's races: the reference at 0, and then the candidates.
+    pub(super) fn contestant(&self, place: usize) -> Destination<'_> {
+        match (&self.race, place.checked_sub(1)) {
+            (Some(race), Some(candidate)) => {
+                let client = &race.candidates[candidate];
+                self.destination(&self.experiment.candidates[candidate].backend, client)
+            }
+            _ => self.reference(),
+        }
+    }
+
+    fn destination<'l>(
+        &'l self,
+        backend: &'l Backend,
+        client: &'l Client<LiveBody>,
+    ) -> Destination<'l> {
         Destination {
-            base: &self.experiment.reference.base,
-            client: &self.client,
-            experiment: Some(&self.experiment),
+            base: &backend.base,
+            client,
+            rewrite: Some((&self.experiment, &backend.rewrite)),
         }
     }
 }
@@ -69,8 +93,8 @@ impl Lane {
 impl Destination<'_> {
     /// Makes a request one for this backend.
     pub(super) fn rewrite(&self, head: &mut request::Parts) {
-        if let Some(experiment) = self.experiment {
-            experiment.rewrite(&experiment.reference.rewrite, head);
+        if let Some((experiment, rewrite)) = self.rewrite {
+            experiment.rewrite(rewrite, head);
         }
     }
 

@@ -9,9 +9,10 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::Judged;
+use super::breaker::Pass;
 use super::contender::Contender;
 use super::judge::{Pair, Sent};
-use super::second::may_ask_again;
+use super::second::{Beside, may_ask_again};
 use super::trial::{Entrant, Trial};
 use crate::capture::{Captured, Ended, Exchange, RequestBody, Side};
 use crate::compare::Comparison;
@@ -44,51 +45,79 @@ impl Trial {
                 body,
             }),
             Err(skip) => {
-                for (ticket, _) in entrants {
-                    ticket.end(Err(skip));
+                for entrant in entrants {
+                    entrant.ticket.end(Err(skip));
                 }
                 return;
             }
         };
         let mut admitted = Vec::with_capacity(entrants.len());
-        for (ticket, admission) in entrants {
-            let admission =
-                admission.map_or_else(|| self.admit(&self.contenders[ticket.place()]), Ok);
-            match admission {
-                Ok(admission) => admitted.push((ticket, admission)),
-                Err(skip) => ticket.end(Err(skip)),
+        for mut entrant in entrants {
+            let admit = || self.admit(&self.contenders[entrant.ticket.place()]);
+            match entrant.admission.take().map_or_else(admit, Ok) {
+                Ok(admission) => admitted.push((entrant, admission)),
+                Err(skip) => entrant.ticket.end(Err(skip)),
             }
         }
-        let watched = admitted.iter().map(|(ticket, _)| ticket.place());
-        let beside = self.beside(watched, &sent);
-        let pairs = admitted.into_iter().map(|(ticket, admission)| {
-            let (sent, reference, beside) = (sent.clone(), reference.clone(), beside.clone());
-            let trial = &self;
+        let places = admitted.iter().map(|(entrant, _)| entrant.ticket.place());
+        let beside = self.beside(places, &sent);
+        let pairs = admitted.into_iter().map(|(entrant, admission)| {
+            let Entrant { ticket, asked, .. } = entrant;
+            let contender = &self.contenders[ticket.place()];
+            let side = self.side(contender, &sent, asked, admission.pass);
+            let both = self.both(reference.clone(), side);
+            let judged = self.judged(contender, &sent, both, beside.clone());
             async move {
-                let contender = &trial.contenders[ticket.place()];
                 let judged = tokio::select! {
                     biased;
                     () = give_up.cancelled() => Err(Skip::Shutdown),
-                    judged = async {
-                        let asking = async {
-                            let side = contender.asked.exchange(&trial.experiment, &sent).await;
-                            if let Some(pass) = admission.pass {
-                                pass.report_side(&side);
-                            }
-                            side
-                        };
-                        let both = pin!(trial.both(reference, asking));
-                        let (sides, second) = trial.with_second(beside, contender, both).await?;
-                        let (reference, candidate) = sides;
-                        let pair = Pair { sent: sent.clone(), reference, candidate, second };
-                        let _until_then = admission.permits;
-                        trial.judge(contender, pair).await
-                    } => judged,
+                    judged = judged => judged,
                 };
+                drop(admission.permits);
                 ticket.end(judged);
             }
         });
         join_all(pairs).await;
+    }
+
+    /// The candidate's side: what it answers, or what it answered to who asked it already.
+    async fn side(
+        &self,
+        contender: &Contender,
+        sent: &Sent,
+        asked: Option<oneshot::Receiver<Ended>>,
+        pass: Option<Pass>,
+    ) -> Result<Side, Skip> {
+        let side = match asked {
+            None => contender.asked.exchange(&self.experiment, sent).await,
+            Some(asked) => match asked.await {
+                Ok(Ended::Over(side)) => side,
+                Ok(Ended::ClientGone) | Err(_) => return Err(Skip::ClientGone),
+            },
+        };
+        if let Some(pass) = pass {
+            pass.report_side(&side);
+        }
+        Ok(side)
+    }
+
+    /// A pair whose sides end so, judged.
+    async fn judged(
+        &self,
+        contender: &Contender,
+        sent: &Arc<Sent>,
+        both: impl Future<Output = Result<Sides, Skip>>,
+        beside: Option<Beside<'_>>,
+    ) -> Result<Judged, Skip> {
+        let (sides, second) = self.with_second(beside, contender, pin!(both)).await?;
+        let (reference, candidate) = sides;
+        let pair = Pair {
+            sent: sent.clone(),
+            reference,
+            candidate,
+            second,
+        };
+        self.judge(contender, pair).await
     }
 
     /// The request's body, or why there is none.
@@ -118,14 +147,14 @@ impl Trial {
     async fn both(
         &self,
         mut reference: Reference,
-        asking: impl Future<Output = Side>,
+        asking: impl Future<Output = Result<Side, Skip>>,
     ) -> Result<Sides, Skip> {
         let mut asking = pin!(asking);
         let mut candidate = None;
         let ended = tokio::select! {
             ended = &mut reference => ended,
             side = &mut asking => {
-                candidate = Some(side);
+                candidate = Some(side?);
                 let waiting = timeout(self.shadow.max_wait, reference);
                 waiting.await.map_err(|_elapsed| Skip::ReferenceSlow)?
             }
@@ -133,7 +162,7 @@ impl Trial {
         let reference = ended.ok_or(Skip::ClientGone)?;
         let candidate = match candidate {
             Some(candidate) => candidate,
-            None => asking.await,
+            None => asking.await?,
         };
         Ok((reference, candidate))
     }

@@ -9,7 +9,8 @@ use tokio::sync::oneshot;
 
 use super::trial::Ticket;
 use super::*;
-use crate::capture::{Budget, Ended, Exchange, Mirror, RequestBody, RequestHead, reference_slot};
+use crate::capture;
+use crate::capture::{Budget, Ended, Exchange, Mirror, RequestBody, RequestHead};
 use crate::client::Client;
 use crate::config::{self, Environment, Source};
 use crate::redact::Redaction;
@@ -72,14 +73,14 @@ fn exchange(reference: oneshot::Receiver<Ended>) -> Exchange {
 #[tokio::test]
 async fn an_exchange_whose_task_breaks_off_is_counted_all_the_same() {
     let (shadow, trial) = trial(Pair::judge);
-    let (_slot, reference) = reference_slot();
+    let (_slot, reference) = capture::slot();
     drop(Ticket::issue(&trial, 0, &exchange(reference)));
     assert_eq!(shadow.ledger().summary(), "skipped.internal=1");
 }
 
 /// Lets one exchange with this answer of the reference go to its end.
 async fn answered(shadow: &Shadow, trial: &Arc<Trial>, headers: HeaderMap, size: usize) {
-    let (slot, reference) = reference_slot();
+    let (slot, reference) = capture::slot();
     trial.clone().offer(exchange(reference));
     let body = Full::new(Bytes::from(vec![0; size]));
     let body = slot.answered(StatusCode::OK, headers, body, &limits());

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use http::uri::PathAndQuery;
 use http::{Method, Uri};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::asked::CandidateBody;
 use super::contender::{Admission, Contender};
 use super::second::Second;
 use super::{Inner, Judged, Shadow};
-use crate::capture::{Exchange, Mirror, RequestBody};
+use crate::capture::{self, Ended, Exchange, Mirror, RequestBody, Slot};
 use crate::client::{self, Client};
 use crate::config;
 use crate::experiment::Experiment;
@@ -85,31 +85,66 @@ impl Trial {
     }
 }
 
-/// A candidate that is to be asked, and its admission, unless it is still to be asked for.
-pub(super) type Entrant = (Ticket, Option<Admission>);
+/// A candidate that is to be asked.
+pub(super) struct Entrant {
+    pub(super) ticket: Ticket,
+    /// Unless it is to be admitted when the request is whole.
+    pub(super) admission: Option<Admission>,
+    /// How its side ends, if the live path asks it.
+    pub(super) asked: Option<oneshot::Receiver<Ended>>,
+}
 
-impl Mirror for Trial {
-    fn offer(self: Arc<Self>, exchange: Exchange) {
+impl Trial {
+    /// The candidates that are to be asked; the others have their outcome.
+    fn enter(self: &Arc<Self>, exchange: &Exchange) -> Vec<Entrant> {
         let shadow = &self.shadow;
         shadow.ledger.matched(self.contenders.len());
         // A client that sends slowly is to hold up nobody but itself.
-        let is_whole = matches!(exchange.request_body, RequestBody::Empty);
-        let mut entrants: Vec<Entrant> = Vec::with_capacity(self.contenders.len());
+        let is_whole = !matches!(exchange.request_body, RequestBody::Pending(_));
+        let mut entrants = Vec::with_capacity(self.contenders.len());
         for (place, contender) in self.contenders.iter().enumerate() {
-            let ticket = Ticket::issue(&self, place, &exchange);
+            let ticket = Ticket::issue(self, place, exchange);
             if shadow.tasks.is_closed() {
                 ticket.end(Err(Skip::Shutdown));
                 continue;
             }
             match is_whole.then(|| self.admit(contender)).transpose() {
-                Ok(admission) => entrants.push((ticket, admission)),
+                Ok(admission) => entrants.push(Entrant {
+                    ticket,
+                    admission,
+                    asked: None,
+                }),
                 Err(skip) => ticket.end(Err(skip)),
             }
         }
+        entrants
+    }
+
+    fn start(self: Arc<Self>, exchange: Exchange, entrants: Vec<Entrant>) {
         if !entrants.is_empty() {
-            let run = self.clone().run(exchange, entrants);
-            self.shadow.tasks.spawn_on(run, &self.shadow.runtime);
+            let shadow = self.shadow.clone();
+            let run = self.run(exchange, entrants);
+            shadow.tasks.spawn_on(run, &shadow.runtime);
         }
+    }
+}
+
+impl Mirror for Trial {
+    fn offer(self: Arc<Self>, exchange: Exchange) {
+        let entrants = self.enter(&exchange);
+        self.start(exchange, entrants);
+    }
+
+    fn race(self: Arc<Self>, exchange: Exchange) -> Vec<Option<Slot>> {
+        let mut entrants = self.enter(&exchange);
+        let mut slots: Vec<Option<Slot>> = self.contenders.iter().map(|_| None).collect();
+        for entrant in &mut entrants {
+            let (slot, asked) = capture::slot();
+            slots[entrant.ticket.place()] = Some(slot);
+            entrant.asked = Some(asked);
+        }
+        self.start(exchange, entrants);
+        slots
     }
 
     fn skip(&self, method: &Method, uri: &Uri, skip: Skip) {

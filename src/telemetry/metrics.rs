@@ -61,6 +61,8 @@ pub const KAFKA_RETRIES: &str = "miffy_kafka_retries_total";
 pub const KAFKA_ERRORS: &str = "miffy_kafka_errors_total";
 /// Requests that brokers did not answer in time.
 pub const KAFKA_TIMEOUTS: &str = "miffy_kafka_timeouts_total";
+/// Requests that the fastest backend answered, by experiment and backend.
+pub const FASTEST: &str = "miffy_fastest_total";
 /// Client connections.
 pub const CONNECTIONS: &str = "miffy_connections";
 /// Requests of clients being answered.
@@ -130,7 +132,7 @@ const fn define(
 
 /// Every metric there is.
 #[rustfmt::skip]
-pub const METRICS: [Definition; 37] = [
+pub const METRICS: [Definition; 38] = [
     define(REQUESTS, Kind::Counter, Unit::Count, &["role"],
         "Requests for a backend, by the role it is given: reference, candidate, secondary or upstream."),
     define(GATEWAY_ERRORS, Kind::Counter, Unit::Count, &["status"],
@@ -139,6 +141,8 @@ pub const METRICS: [Definition; 37] = [
         "Requests that matched an experiment, by their one outcome for each candidate, and its reason."),
     define(RULE_HITS, Kind::Counter, Unit::Count, &["experiment", "candidate", "rule"],
         "Differences that a rule of [compare] took out, and arrays that it aligned; a rule at 0 never matched."),
+    define(FASTEST, Kind::Counter, Unit::Count, &["experiment", "backend"],
+        "Requests of an experiment with respond = \"fastest\" that this backend answered: the reference, or a candidate by its name."),
     define(FIRST_BYTE, Kind::Histogram, Unit::Seconds, &["role"],
         "Time from sending a request to its response's head, by role."),
     define(EXCHANGE, Kind::Histogram, Unit::Seconds, &["role"],

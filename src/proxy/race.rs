@@ -1,0 +1,205 @@
+//! `respond = "fastest"`: of all backends of an experiment, the first one that succeeds answers.
+//!
+//! Here, and nowhere else, a client may get a candidate's answer, and waits for its own upload to be read before
+//! anybody is asked. Whoever loses is listened to all the same, so that its answer can be compared.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use http::header::{CONTENT_LENGTH, EXPECT};
+use http::request;
+use http_body_util::{BodyExt, Either, Full};
+use metrics::Counter;
+use tokio::time::timeout;
+
+use super::forward::Live;
+use super::plan::{Destination, Lane};
+use super::{LiveBody, Proxy};
+use crate::capture::{self, Exchange, Gathered, Limits, RequestBody, RequestHead, Slot, gather};
+use crate::client::{self, Client, Timed, Unmeasured};
+use crate::experiment::{Experiment, Role};
+use crate::outcome::Skip;
+use crate::telemetry::metrics::FASTEST;
+
+/// How long losers are listened to, whatever their own limits. The shadow's patience ends long before.
+const LISTENING: Duration = Duration::from_mins(10);
+
+/// What an experiment's races need beside its reference.
+pub struct Race {
+    /// How candidates are asked, in their order.
+    pub(super) candidates: Vec<Client<LiveBody>>,
+    /// By place.
+    wins: Vec<Counter>,
+}
+
+/// A backend's answer, or why there is none.
+type Answered = Result<http::Response<Timed>, client::Error>;
+
+/// A backend's place (the reference's is 0, and candidates follow in their order), where its answer goes, and that.
+type Finish = (usize, Slot, Answered);
+
+/// Those that are still running.
+type Running = FuturesUnordered<BoxFuture<'static, Finish>>;
+
+impl Race {
+    /// The races of an experiment, whose candidates are asked by these clients, in their order. Registers the
+    /// metrics; to be called in [`Telemetry::register`](crate::telemetry::Telemetry).
+    #[must_use]
+    pub fn register(experiment: &Experiment, candidates: Vec<Client<LiveBody>>) -> Self {
+        let wins = |backend: &str| {
+            let (experiment, backend) = (experiment.name.clone(), backend.to_owned());
+            metrics::counter!(FASTEST, "experiment" => experiment, "backend" => backend)
+        };
+        let names = experiment.candidates.iter().map(|it| it.name.as_str());
+        let names = std::iter::once(Role::Reference.name()).chain(names);
+        Self {
+            wins: names.map(wins).collect(),
+            candidates,
+        }
+    }
+}
+
+/// Answers a request with what the first successful backend says.
+pub(super) async fn answer(
+    proxy: &Arc<Proxy>,
+    lane: &Arc<Lane>,
+    race: &Race,
+    mut request: Request,
+) -> Response {
+    let live = Live::begin(proxy, Role::Reference, &mut request);
+    let (mut head, body) = request.into_parts();
+    live.make_end_to_end(&mut head);
+    let body = match gather(body, &proxy.limits).await {
+        Ok(Gathered::Whole(body)) => body,
+        Ok(Gathered::Over(body)) => {
+            // It can be sent once only.
+            let skip = Skip::RequestTooLarge;
+            lane.mirror.skip(&head.method, &head.uri, skip);
+            return live
+                .ask(&lane.reference(), head, Either::Right(Body::new(body)))
+                .await;
+        }
+        Err(error) => return live.fail_of_client(&error),
+    };
+    // It has been read, whatever a backend may say to that.
+    head.headers.remove(EXPECT);
+    let bytes = body.content.bytes().clone();
+    let (slot, reference) = capture::slot();
+    let slots = lane.mirror.clone().race(Exchange {
+        request: RequestHead::from(&head),
+        request_body: RequestBody::Whole(body),
+        reference,
+    });
+    let starters = std::iter::once(Some(slot)).chain(slots).enumerate();
+    let starters = starters.filter_map(|(place, slot)| Some((place, slot?)));
+    let start = |(place, slot)| {
+        let body = sent_body(&head, &bytes);
+        run(proxy.clone(), lane.clone(), place, slot, head.clone(), body).boxed()
+    };
+    let mut running: Running = starters.map(start).collect();
+    let (winner, losers) = first_success(&mut running).await;
+    tokio::spawn(timeout(
+        LISTENING,
+        listen(losers, running, proxy.limits.clone()),
+    ));
+    let (place, slot, answered) = winner;
+    match answered {
+        Ok(response) => {
+            race.wins[place].increment(1);
+            let (head, body) = response.into_parts();
+            let body = slot.answered(head.status, head.headers.clone(), body, &proxy.limits);
+            live.answer(http::Response::from_parts(head, body))
+        }
+        Err(error) => {
+            report(slot, &error);
+            live.fail(&error, lane.contestant(place).base)
+        }
+    }
+}
+
+/// Asks the backend at a place.
+async fn run(
+    proxy: Arc<Proxy>,
+    lane: Arc<Lane>,
+    place: usize,
+    slot: Slot,
+    mut head: request::Parts,
+    body: LiveBody,
+) -> Finish {
+    let backend: Destination<'_> = lane.contestant(place);
+    backend.rewrite(&mut head);
+    let role = match place {
+        0 => Role::Reference,
+        _ => {
+            proxy.metrics.candidate.requests.increment(1);
+            Role::Candidate
+        }
+    };
+    let answered = backend.send(role, head, body).await;
+    (place, slot, answered)
+}
+
+/// The first one that succeeds, and those that did not before; if none does, of all the first one in their order
+/// that has an answer, else the reference.
+async fn first_success(running: &mut Running) -> (Finish, Vec<Finish>) {
+    let mut losers = Vec::new();
+    while let Some(finish) = running.next().await {
+        if has_succeeded(&finish) {
+            return (finish, losers);
+        }
+        losers.push(finish);
+    }
+    losers.sort_by_key(|(place, _, answered)| (answered.is_err(), *place));
+    let best = losers.remove(0);
+    (best, losers)
+}
+
+/// Whether it has an answer other than that it failed (RFC 9110 §15.6).
+fn has_succeeded((.., answered): &Finish) -> bool {
+    answered
+        .as_ref()
+        .is_ok_and(|response| !response.status().is_server_error())
+}
+
+/// Listens to those who lost, so that their answers can be compared.
+async fn listen(losers: Vec<Finish>, running: Running, limits: Limits) {
+    let losers = futures_util::stream::iter(losers).chain(running);
+    losers
+        .for_each_concurrent(None, |(_, slot, answered)| async {
+            match answered {
+                Ok(response) => {
+                    let (head, body) = response.into_parts();
+                    let mut body = slot.answered(head.status, head.headers, body, &limits);
+                    while let Some(Ok(_)) = body.frame().await {}
+                }
+                Err(error) => report(slot, &error),
+            }
+        })
+        .await;
+}
+
+fn report(slot: Slot, error: &client::Error) {
+    // Its body is there, so that it can't be the client's fault.
+    if let client::Error::Backend { failure, .. } = error {
+        slot.failed(*failure);
+    }
+}
+
+/// A request's body, framed as the client framed it.
+fn sent_body(head: &request::Parts, bytes: &Bytes) -> LiveBody {
+    let body = Full::new(bytes.clone());
+    Either::Right(
+        if head.headers.contains_key(CONTENT_LENGTH) || bytes.is_empty() {
+            Body::new(body)
+        } else {
+            Body::new(Unmeasured::new(body, ()))
+        },
+    )
+}
