@@ -5,10 +5,18 @@
 //! # Layout
 //!
 //! - `conditions`: what a request's host, headers and query must be
-//! - `sample`: how many of the requests, and which
+//! - `query`: a query's parameters, decoded
+//! - `rate`: a part of the whole
+//! - `sample`: which of the requests are mirrored
+//! - `test`: what a value must be
 
 mod conditions;
+mod query;
+mod rate;
 mod sample;
+mod test;
 
-pub use conditions::{Conditions, Test};
-pub use sample::{Rate, Sample, SampleBy};
+pub use conditions::Conditions;
+pub use rate::{NotARate, Rate};
+pub use sample::{Sample, SampleBy};
+pub use test::{Pattern, Test};
