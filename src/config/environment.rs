@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 
 use config::{Value, ValueKind};
 
@@ -22,7 +23,7 @@ const OWN_KAFKA_PREFIX: &str = "MIFFY_KAFKA_";
 pub const CONFIG_FILE_VARIABLE: &str = "MIFFY_CONFIG";
 
 /// Environment variables.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, OsString>);
 
 impl Environment {
@@ -39,6 +40,19 @@ impl Environment {
     pub fn config_file(&self) -> Option<&OsString> {
         let named = self.0.get(CONFIG_FILE_VARIABLE);
         named.filter(|name| !name.is_empty())
+    }
+
+    /// The value of a variable that a template names, or what is wrong with it. The value itself is in no message.
+    pub(super) fn value(&self, name: &str) -> Result<String, String> {
+        let reason = match self.0.get(name).map(|value| value.to_str()) {
+            None => "is not set",
+            Some(None) => "is not Unicode",
+            Some(Some("")) => "is empty",
+            Some(Some(value)) => return Ok(value.to_owned()),
+        };
+        Err(format!(
+            "needs the environment variable \"{name}\", which {reason}"
+        ))
     }
 
     /// Resolves the variables against `keys`, the paths of all keys that hold a single value. Gives the
@@ -93,6 +107,13 @@ impl Environment {
             }
         }
         found
+    }
+}
+
+impl fmt::Debug for Environment {
+    /// The names alone: what they stand for may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
     }
 }
 

@@ -11,6 +11,7 @@
 //! - `bounds`: what is kept and done at a time
 //! - `clients`: what clients may do
 //! - `compare`: how answers are compared
+//! - `conditions`: what a route's requests must be beside their path
 //! - `effective`: the configuration in effect as text, secrets masked
 //! - `environment`: variables to keys
 //! - `file`: records' file, and standard output
@@ -21,7 +22,10 @@
 //! - `problem`: what is wrong, all of it
 //! - `reader`: reads tables key by key, noting every error
 //! - `redact`: what does not leave the process
+//! - `rewrite`: what a backend is sent instead
 //! - `route`: experiments' routes
+//! - `sample`: which of a route's requests are mirrored
+//! - `seen`: the routes so far, and what they leave to the next one
 //! - `spool`: where records wait on disk
 //! - `topics`: names of topics, and how they are created
 
@@ -31,6 +35,7 @@ mod base_url;
 mod bounds;
 mod clients;
 mod compare;
+mod conditions;
 mod effective;
 mod environment;
 mod file;
@@ -41,7 +46,10 @@ mod noise;
 mod problem;
 mod reader;
 mod redact;
+mod rewrite;
 mod route;
+mod sample;
+mod seen;
 mod spool;
 mod topics;
 
@@ -71,6 +79,7 @@ pub use topics::Topics;
 
 use crate::telemetry::LogFormat;
 use crate::tls::Identity;
+use backend::Side;
 use layer::Layer;
 use reader::{FromValue, Off, Section};
 use topics::Template;
@@ -179,7 +188,7 @@ pub fn load(source: &Source, environment: &Environment) -> Result<Loaded, Proble
     };
     let mut warnings = merged.warnings;
     let problems = RefCell::new(problems);
-    let settings = read(merged.value.clone(), &problems, &mut warnings);
+    let settings = read(merged.value.clone(), environment, &problems, &mut warnings);
     let problems = problems.into_inner();
     match settings {
         Some(settings) if problems.is_empty() => {
@@ -311,6 +320,7 @@ fn scalar_keys(defaults: &Layer) -> Vec<Vec<String>> {
 /// Reads every key; `None` if a problem was noted.
 fn read(
     merged: Value,
+    environment: &Environment,
     problems: &RefCell<Problems>,
     warnings: &mut Vec<String>,
 ) -> Option<Settings> {
@@ -337,10 +347,18 @@ fn read(
     let [reference_backends, candidate_backends] = backends::read(&mut root, &mut tls);
     tls.finish();
     let defaults = route::Defaults {
-        reference: reference.as_ref(),
-        candidate: candidate.as_ref(),
-        reference_backends: reference_backends.as_ref(),
-        candidate_backends: candidate_backends.as_ref(),
+        reference: Side {
+            base: reference.as_ref(),
+            asked: reference_backends.as_ref(),
+            must_end: false,
+        },
+        candidate: Side {
+            base: candidate.as_ref(),
+            asked: candidate_backends.as_ref(),
+            must_end: true,
+        },
+        environment,
+        listen,
         rules: rules.as_ref(),
         noise: noise_method.as_ref(),
         topic: topic.as_ref(),
@@ -382,7 +400,7 @@ fn read(
         file: file?,
         stdout: stdout?,
     };
-    check_loops(&settings, problems);
+    check_loops(&settings, candidate.as_ref(), problems);
     if !settings.kafka.enabled && settings.file.is_none() && !settings.stdout {
         let message = "is false, and neither file.path nor stdout.enabled is set: differences would go nowhere";
         problems.borrow_mut().add("kafka.enabled", message);
@@ -390,8 +408,8 @@ fn read(
     Some(settings)
 }
 
-/// Notes backends that are miffy itself.
-fn check_loops(settings: &Settings, problems: &RefCell<Problems>) {
+/// Notes backends that are miffy itself, of those that are not written at a route.
+fn check_loops(settings: &Settings, candidate: Option<&BaseUrl>, problems: &RefCell<Problems>) {
     let check = |key: String, base: &BaseUrl| {
         if base.leads_to(settings.listen) {
             let message = format!("{base} is where miffy itself listens");
@@ -399,16 +417,13 @@ fn check_loops(settings: &Settings, problems: &RefCell<Problems>) {
         }
     };
     check("reference".to_owned(), &settings.reference);
+    let mut candidates = settings.routes.iter().flat_map(|route| &route.candidates);
+    if let Some(base) = candidate
+        && candidates.any(|candidate| candidate.backend.base == *base)
+    {
+        check("candidate".to_owned(), base);
+    }
     for (index, route) in settings.routes.iter().enumerate() {
-        if route.reference.base != settings.reference {
-            check(format!("routes[{index}].reference"), &route.reference.base);
-        }
-        for candidate in &route.candidates {
-            check(
-                format!("routes[{index}].candidate"),
-                &candidate.backend.base,
-            );
-        }
         if let NoiseMethod::Secondary(base) = &route.noise {
             check(format!("routes[{index}].secondary"), base);
         }
@@ -457,19 +472,10 @@ fn doubts(settings: &Settings) -> Vec<String> {
     if settings.routes.is_empty() {
         doubts.push("there are no routes: everything is passed through, nothing compared".into());
     }
-    for route in settings
-        .routes
-        .iter()
-        .filter(|route| route.methods.is_none())
-    {
-        doubts.push(format!(
-            "the route \"{}\" mirrors every method, POST and DELETE too: the candidate will really \
-             carry them out. Say which with methods = [\"GET\", \"HEAD\"], or [\"*\"] if that is meant",
-            route.path
-        ));
+    for (index, route) in settings.routes.iter().enumerate() {
+        let of_route = |(key, doubt)| format!("routes[{index}].{key}: {doubt}");
+        doubts.extend(route.doubts().map(of_route));
     }
-    doubts.extend(settings.routes.iter().filter_map(Route::doubt_of_key));
-    doubts.extend(settings.routes.iter().filter_map(Route::doubt_of_secondary));
     if settings.kafka.enabled {
         doubts.extend(topics::doubts(&settings.kafka.topic, &settings.routes));
     }

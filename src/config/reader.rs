@@ -98,6 +98,11 @@ impl<'p> Section<'p> {
         Section::new(self.name(key), value, self.problems)
     }
 
+    /// The table that `value` is, below a key that only the configuration names.
+    pub(super) fn child(&self, key: &str, value: Value) -> Section<'p> {
+        Section::new(self.name(key), value, self.problems)
+    }
+
     /// What nobody took yet, for a table whose keys are open.
     pub(super) fn take_rest(&mut self) -> Map<String, Value> {
         std::mem::take(&mut self.table)
@@ -121,6 +126,11 @@ impl<'p> Section<'p> {
 
     pub(super) fn name(&self, key: &str) -> String {
         key_at(&self.path, key)
+    }
+
+    /// The key of the table itself.
+    pub(super) fn path(&self) -> &str {
+        &self.path
     }
 
     /// Notes a problem of the whole table.

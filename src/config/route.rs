@@ -1,26 +1,23 @@
 //! The `routes`: which requests are experiments, and with whom.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::net::SocketAddr;
 
 use config::{Value, ValueKind};
 use http::Method;
 
-use super::backend::{Backend, Candidate, Respond};
-use super::compare;
+use super::backend::{self, Backend, Candidate, Respond, Side, Surroundings};
 use super::noise::{self, NoiseMethod};
 use super::problem::{Problems, did_you_mean};
 use super::reader::{FromValue, Section};
+use super::seen::{Head, Seen, parameters};
 use super::topics::Template;
-use super::{Backends, BaseUrl};
+use super::{Environment, compare, conditions, sample};
 use crate::compare::Rules;
 use crate::matching::{Conditions, Sample};
-use crate::rewrite::Rewrite;
 
-/// The name of a route's only candidate.
-const CANDIDATE: &str = "candidate";
-
-/// One experiment. Its pattern is valid and conflicts with no other route's.
+/// One experiment. Its pattern is valid and conflicts with no other route's; of several routes with the same
+/// pattern, each takes requests that those before it leave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// The experiment's name, unlike any other's.
@@ -53,10 +50,11 @@ pub struct Route {
 
 /// What holds for routes that don't say otherwise; `None` where a problem was noted.
 pub(super) struct Defaults<'d> {
-    pub(super) reference: Option<&'d BaseUrl>,
-    pub(super) candidate: Option<&'d BaseUrl>,
-    pub(super) reference_backends: Option<&'d Backends>,
-    pub(super) candidate_backends: Option<&'d Backends>,
+    pub(super) reference: Side<'d>,
+    pub(super) candidate: Side<'d>,
+    pub(super) environment: &'d Environment,
+    /// Where miffy itself listens.
+    pub(super) listen: Option<SocketAddr>,
     pub(super) rules: Option<&'d Rules>,
     pub(super) noise: Option<&'d NoiseMethod>,
     pub(super) topic: Option<&'d Template>,
@@ -69,27 +67,61 @@ impl Route {
         parameters(&self.path).find(|name| Some(*name) == self.key.as_deref())
     }
 
-    /// A warning, if the key was likely meant to be a parameter's name.
-    pub(super) fn doubt_of_key(&self) -> Option<String> {
+    /// What is valid and may still not be meant, each with its key behind that of the route.
+    pub(super) fn doubts(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let doubts = [
+            ("methods", self.doubt_of_methods()),
+            ("key", self.doubt_of_key()),
+            ("secondary", self.doubt_of_secondary()),
+            ("respond", self.doubt_of_respond()),
+        ];
+        let noted = |(key, doubt): (_, Option<String>)| Some((key, doubt?));
+        doubts.into_iter().filter_map(noted)
+    }
+
+    fn doubt_of_methods(&self) -> Option<String> {
+        let name = &self.name;
+        self.methods.is_none().then(|| {
+            format!(
+                "the route \"{name}\" mirrors every method, POST and DELETE too: the candidate will really carry \
+                 them out. Say which with methods = [\"GET\", \"HEAD\"], or [\"*\"] if that is meant"
+            )
+        })
+    }
+
+    /// The key was likely meant to be a parameter's name.
+    fn doubt_of_key(&self) -> Option<String> {
         let key = self.key.as_deref()?;
         if self.key_parameter().is_some() {
             return None;
         }
         let bare = key.trim_matches(['{', '*', '}', ':']);
         let meant = did_you_mean("", bare, parameters(&self.path));
-        let path = &self.path;
+        let name = &self.name;
         (!meant.is_empty()).then(|| {
-            format!("the route \"{path}\" gives every record the key \"{key}\", which is no parameter's name{meant}")
+            format!("the route \"{name}\" gives every record the key \"{key}\", which is no parameter's name{meant}")
         })
     }
 
-    /// A warning, if the live service would get each mirrored request twice.
-    pub(super) fn doubt_of_secondary(&self) -> Option<String> {
-        let path = &self.path;
+    /// The live service would get each mirrored request twice.
+    fn doubt_of_secondary(&self) -> Option<String> {
+        let name = &self.name;
         (self.noise == NoiseMethod::Secondary(self.reference.base.clone())).then(|| {
             format!(
-                "the route \"{path}\" has the reference itself as its secondary, which gets each mirrored request \
+                "the route \"{name}\" has the reference itself as its secondary, which gets each mirrored request \
                  twice, writes too; noise = \"requery\" asks it again only where that is safe"
+            )
+        })
+    }
+
+    /// Clients would get answers of what is under test.
+    fn doubt_of_respond(&self) -> Option<String> {
+        let name = &self.name;
+        (self.respond == Respond::Fastest).then(|| {
+            format!(
+                "the route \"{name}\" answers with the first backend that succeeds: clients may get a candidate's \
+                 answer, whatever is wrong with it. That they get the reference's, as if there were no candidate, \
+                 does not hold here; respond = \"reference\" keeps it"
             )
         })
     }
@@ -102,6 +134,18 @@ pub enum Methods {
     All,
     /// These and no others.
     Only(Vec<Method>),
+}
+
+impl Methods {
+    /// Those that change nothing (RFC 9110 §9.2.1).
+    fn safe() -> Self {
+        Self::Only(vec![
+            Method::GET,
+            Method::HEAD,
+            Method::OPTIONS,
+            Method::TRACE,
+        ])
+    }
 }
 
 /// Reads the list; `None` if a problem was noted.
@@ -129,50 +173,79 @@ pub(super) fn read(
 fn read_one(mut section: Section<'_>, defaults: &Defaults<'_>, seen: &mut Seen) -> Option<Route> {
     let path: Option<String> = section.take("path");
     let name: Option<Option<String>> = section.take_optional("name");
-    let methods = section.take_optional("methods");
+    let conditions = conditions::read(&mut section);
+    let methods = methods(&mut section);
     let key = section.take_optional("key");
     let own_topic = Template::read_optional(&mut section);
-    let own_reference = section.take_optional("reference");
-    let own_candidate = section.take_optional("candidate");
+    let params: Vec<&str> = path
+        .as_deref()
+        .map(parameters)
+        .into_iter()
+        .flatten()
+        .collect();
+    let sample = sample::read(&mut section, &params);
+    let respond: Option<Option<Respond>> = section.take_optional("respond");
+    let around = Surroundings {
+        params: &params,
+        environment: defaults.environment,
+        listen: defaults.listen,
+    };
+    let reference = backend::reference(&mut section, defaults.reference, around);
+    let candidates = backend::candidates(&mut section, defaults.candidate, around);
     let max_in_flight = section.take_optional("max_in_flight");
     let rules = compare::read_over(section.section("compare"), defaults.rules);
     let noise = noise::method(&mut section, defaults.noise.unwrap_or(&NoiseMethod::Off));
 
-    let path = path.filter(|path| seen.admits_path(path, &section));
-    let name = name.and_then(|name| name.or_else(|| path.clone()));
-    let name = name.filter(|name| seen.admits_name(name, &section));
+    let path = path
+        .as_ref()
+        .filter(|path| seen.admits_path(path, &section));
+    let name = name.and_then(|name| seen.name(name, path?, &section));
     let topic = topic(&section, own_topic, defaults.topic, name.as_deref());
+    let head = || {
+        Some(Head {
+            place: section.path().to_owned(),
+            name: name?,
+            path: path?.clone(),
+            conditions: conditions?,
+            methods: methods?,
+        })
+    };
+    let head = head().and_then(|head| seen.admits(head, &section));
     section.finish();
-    let reference = Backend {
-        base: own_reference?.or_else(|| defaults.reference.cloned())?,
-        rewrite: Rewrite::default(),
-        asked: defaults.reference_backends?.clone(),
-    };
-    let candidate = Candidate {
-        name: CANDIDATE.to_owned(),
-        backend: Backend {
-            base: own_candidate?.or_else(|| defaults.candidate.cloned())?,
-            rewrite: Rewrite::default(),
-            asked: defaults.candidate_backends?.clone(),
-        },
-        compare: true,
-        max_in_flight: None,
-    };
+    let head = head?;
     Some(Route {
-        name: name?,
-        path: path?,
-        conditions: Conditions::default(),
-        methods: methods?,
+        name: head.name,
+        path: head.path,
+        conditions: head.conditions,
+        methods: head.methods,
         key: key?,
         topic: topic?,
-        sample: Sample::default(),
-        respond: Respond::default(),
-        reference,
-        candidates: vec![candidate],
+        sample: sample?,
+        respond: respond?.unwrap_or_default(),
+        reference: reference?,
+        candidates: candidates?,
         max_in_flight: max_in_flight?,
         rules: rules?,
         noise: noise?,
     })
+}
+
+/// Reads `methods` and `safe_only`; `None` if a problem was noted.
+#[expect(
+    clippy::option_option,
+    reason = "wrong, left out and given are three things"
+)]
+fn methods(section: &mut Section<'_>) -> Option<Option<Methods>> {
+    let methods: Option<Option<Methods>> = section.take_optional("methods");
+    let safe_only: Option<Option<bool>> = section.take_optional("safe_only");
+    match (methods?, safe_only?) {
+        (Some(_), Some(true)) => {
+            section.problem("safe_only", "can't be true beside methods: say it there");
+            None
+        }
+        (None, Some(true)) => Some(Some(Methods::safe())),
+        (methods, _) => Some(methods),
+    }
 }
 
 /// The topic of the route of this name, by its own key or else by `kafka.topic`; notes the problem if there is none.
@@ -191,75 +264,6 @@ fn topic(
     resolved
         .map_err(|message| section.problem("topic", message))
         .ok()
-}
-
-/// The patterns and names of the routes so far.
-#[derive(Default)]
-struct Seen {
-    patterns: matchit::Router<()>,
-    names: HashMap<String, String>,
-}
-
-impl Seen {
-    /// Whether axum's router will take this pattern beside the others; notes the problem if not.
-    fn admits_path(&mut self, path: &str, section: &Section<'_>) -> bool {
-        let message = if !path.starts_with('/') {
-            format!("\"{path}\" does not start with \"/\"")
-        } else if let Some(c) = path.chars().find(|c| never_in_a_path(*c)) {
-            format!("\"{path}\" has {c:?} in it, which no request's path can have")
-        } else if let Some(name) = repeated_parameter(path) {
-            format!("\"{path}\" has two parameters \"{name}\"")
-        } else if let Some(segment) = old_syntax(path) {
-            format!(
-                "\"{path}\": write a parameter as \"{{id}}\" and the rest as \"{{*rest}}\", not \"{segment}\""
-            )
-        } else {
-            match self.patterns.insert(path, ()) {
-                Ok(()) => return true,
-                Err(matchit::InsertError::Conflict { with }) => {
-                    format!("\"{path}\" conflicts with the route \"{with}\"")
-                }
-                Err(error) => format!("\"{path}\" is not a valid pattern: {error}"),
-            }
-        };
-        section.problem("path", message);
-        false
-    }
-
-    fn admits_name(&mut self, name: &str, section: &Section<'_>) -> bool {
-        let first = self.names.insert(name.to_owned(), section.name("name"));
-        if let Some(first) = &first {
-            section.problem("name", format!("\"{name}\" is taken by {first}"));
-        }
-        first.is_none()
-    }
-}
-
-/// A segment in the syntax of axum before 0.8, which its router refuses with a panic.
-fn old_syntax(path: &str) -> Option<&str> {
-    path.split('/')
-        .find(|segment| segment.starts_with([':', '*']))
-}
-
-/// Whether a character can't be in a request's path as it is sent (RFC 3986 §3.3).
-fn never_in_a_path(c: char) -> bool {
-    matches!(c, '?' | '#' | ' ') || c.is_control()
-}
-
-/// The names of a pattern's parameters, in their order.
-fn parameters(path: &str) -> impl Iterator<Item = &str> {
-    path.split('{')
-        .filter_map(|part| Some(part.split_once('}')?.0.trim_start_matches('*')))
-}
-
-/// A parameter's name that stands in the pattern twice.
-fn repeated_parameter(path: &str) -> Option<&str> {
-    let mut seen = Vec::new();
-    parameters(path).find(|name| {
-        let repeated = seen.contains(name);
-        seen.push(*name);
-        repeated
-    })
 }
 
 impl FromValue for Methods {

@@ -8,6 +8,7 @@ mod support;
 
 mod against;
 mod binary;
+mod candidates;
 mod clients;
 mod comparison;
 mod compat;
@@ -15,6 +16,7 @@ mod configuration;
 mod delivery;
 mod documents;
 mod encryption;
+mod fastest;
 mod faults;
 mod json;
 mod management;
