@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, stdin};
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use http::{HeaderMap, Uri};
 
 use super::{complain, print, table};
 use crate::compare::{Action, Bodies, Comparison, Head, Place, Rules, compare};
@@ -147,11 +148,17 @@ impl Report {
     }
 }
 
-/// The route that a record belongs to.
+/// The route that a record belongs to. Without its name, of several routes on a path it is the first one whose
+/// conditions its target meets, as far as a record tells.
 fn route_of<'r>(routes: &'r [Route], record: &CapturedRecord) -> Option<&'r Route> {
     let named = record.experiment.as_ref();
-    let by_name = routes.iter().find(|route| Some(&route.name) == named);
-    by_name.or_else(|| routes.iter().find(|route| route.path == record.route))
+    if let Some(route) = routes.iter().find(|route| Some(&route.name) == named) {
+        return Some(route);
+    }
+    let of_path = || routes.iter().filter(|route| route.path == record.route);
+    let uri: Uri = record.target.parse().unwrap_or_default();
+    let is_met = |route: &&Route| route.conditions.are_met(&uri, &HeaderMap::new());
+    of_path().find(is_met).or_else(|| of_path().next())
 }
 
 fn compared(reference: &CapturedAnswer, candidate: &CapturedAnswer, rules: &Rules) -> Comparison {

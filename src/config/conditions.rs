@@ -75,41 +75,30 @@ fn tests<N: PartialEq>(
 /// A text, which the value has to be, or a table that says something else of it.
 fn test(section: &Section<'_>, key: &str, value: Value, subject: Subject) -> Option<Test> {
     let place = origin(&value);
-    let is_empty = match &value.kind {
-        ValueKind::Table(table) => table.is_empty(),
-        _ => {
-            let noted = |message| section.problem(key, format!("{message}{place}"));
-            return literal(value)
-                .and_then(|text| subject.exact(&text))
-                .map_err(noted)
-                .ok();
+    match &value.kind {
+        ValueKind::Table(table) if table.is_empty() => {
+            section.problem(key, format!("is empty{place}"));
+            None
         }
-    };
-    let mut section = section.child(key, value);
-    let mut given: Vec<(&'static str, Result<Test, String>)> = Vec::new();
-    let texts: [(_, fn(Subject, &str) -> _); 3] = [
-        ("exact", Subject::exact),
-        ("prefix", Subject::prefix),
-        ("regex", Subject::regex),
-    ];
-    for (key, make) in texts {
-        if let Some(value) = section.take_value(key) {
-            given.push((key, literal(value).and_then(|text| make(subject, &text))));
+        ValueKind::Table(_) => one_of(section.child(key, value), &place, subject),
+        _ => {
+            let test = literal(value).and_then(|text| subject.exact(&text));
+            let noted = |message| section.problem(key, format!("{message}{place}"));
+            test.map_err(noted).ok()
         }
     }
-    // Every request has a host.
-    if subject != Subject::Host {
-        for (key, test) in [("present", Test::Present), ("absent", Test::Absent)] {
-            if let Some(value) = section.take_value(key) {
-                given.push((key, truth(value).map(|()| test)));
-            }
+}
+
+/// The one test that a table holds.
+fn one_of(mut section: Section<'_>, place: &str, subject: Subject) -> Option<Test> {
+    let mut given = Vec::new();
+    for key in subject.tests() {
+        if let Some(value) = section.take_value(key) {
+            given.push((*key, subject.test(key, value)));
         }
     }
     let test = match &given[..] {
-        [] if is_empty => {
-            section.problem_of_all("is empty, and must say what the value has to be");
-            None
-        }
+        // What stands there instead is told as unknown.
         [] => None,
         [(_, Ok(test))] => Some(test.clone()),
         [(key, Err(message))] => {
@@ -134,14 +123,32 @@ fn literal(value: Value) -> Result<String, String> {
     }
 }
 
-fn truth(value: Value) -> Result<(), String> {
-    match bool::from_value(value)? {
-        true => Ok(()),
-        false => Err("must be true, or left out".to_owned()),
-    }
-}
-
 impl Subject {
+    /// The tests that there are of it.
+    fn tests(self) -> &'static [&'static str] {
+        match self {
+            // Every request has one.
+            Self::Host => &["exact", "prefix", "regex"],
+            Self::Header | Self::Query => &["exact", "prefix", "regex", "present", "absent"],
+        }
+    }
+
+    /// The test under such a key.
+    fn test(self, key: &str, value: Value) -> Result<Test, String> {
+        let truth = match key {
+            "exact" => return self.exact(&literal(value)?),
+            "prefix" => return self.prefix(&literal(value)?),
+            "regex" => return self.regex(&literal(value)?),
+            "present" => Test::Present,
+            _ => Test::Absent,
+        };
+        match bool::from_value(value) {
+            Ok(true) => Ok(truth),
+            Ok(false) => Err("must be true, or left out".to_owned()),
+            Err(message) => Err(message),
+        }
+    }
+
     fn exact(self, text: &str) -> Result<Test, String> {
         match self {
             Self::Query => {}

@@ -195,7 +195,7 @@ pub fn load(source: &Source, environment: &Environment) -> Result<Loaded, Proble
             warnings.extend(unset(&merged.value, &settings));
             warnings.extend(doubts(&settings));
             Ok(Loaded {
-                effective: effective::render(&merged.value, &settings.kafka),
+                effective: effective::render(&merged.value, &settings.kafka, &settings.redact),
                 file: merged.file,
                 settings,
                 warnings,
@@ -487,3 +487,6 @@ fn doubts(settings: &Settings) -> Vec<String> {
     );
     doubts
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,14 @@ pub struct Redact {
     pub body: Vec<Pattern>,
 }
 
+impl Redact {
+    /// Whether the values of a header of this name are hidden.
+    #[must_use]
+    pub fn hides_header(&self, name: &[u8]) -> bool {
+        self.headers.iter().any(|glob| glob.matches(name))
+    }
+}
+
 /// Reads `[redact]`; `None` if a problem was noted.
 pub(super) fn read(mut section: Section<'_>) -> Option<Redact> {
     let headers = list(&mut section, "headers", header_glob);

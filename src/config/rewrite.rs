@@ -31,8 +31,8 @@ pub(super) fn read(
     let template =
         |text: &str| Template::parse(text, params, |variable| environment.value(variable));
     let remove = removed(section);
-    let set = edits(section, "set_headers", &template);
-    let add = edits(section, "add_headers", &template);
+    let set = edits(section, "set_headers", template);
+    let add = edits(section, "add_headers", template);
     Some(Rewrite {
         path: path?,
         host: host?.map(|host| host.0),

@@ -123,8 +123,8 @@ impl Seen {
         };
         let mut takers: Vec<&Head> = Vec::new();
         for method in methods {
-            let takes = |other: &&&Head| named(other).is_some_and(|it| it.contains(method));
-            match before.iter().find(takes) {
+            let mirrors_it = |other: &&&Head| named(other).is_some_and(|it| it.contains(method));
+            match before.iter().find(mirrors_it) {
                 None => return Vec::new(),
                 Some(other) if takers.iter().any(|it| it.place == other.place) => {}
                 Some(other) => takers.push(other),

@@ -125,11 +125,8 @@ mod tests {
                 sample.takes(rate(0.2), &HeaderMap::new(), || vec![("id", &id)])
             })
             .collect();
-        assert_eq!(taken, TAKEN);
+        assert_eq!(taken, [0, 7, 9, 11, 14, 25, 29, 30, 34, 37]);
     }
-
-    /// Of 0 to 39, at 0.2.
-    const TAKEN: &[u32] = &[];
 
     #[test]
     fn a_cookie_is_found_among_others() {

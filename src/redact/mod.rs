@@ -125,8 +125,7 @@ impl Redaction {
     /// Whether a header's values are hidden.
     #[must_use]
     pub fn hides_header(&self, name: &HeaderName) -> bool {
-        let name = name.as_str().as_bytes();
-        self.settings.headers.iter().any(|glob| glob.matches(name))
+        self.settings.hides_header(name.as_str().as_bytes())
     }
 
     /// A response's header as it may be shown; bytes that are no Unicode are replaced.

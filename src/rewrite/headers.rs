@@ -55,7 +55,7 @@ impl Edits {
         };
         let mut set: Vec<(HeaderName, Option<HeaderValue>)> = self.set.iter().map(value).collect();
         let add: Vec<(HeaderName, Option<HeaderValue>)> = self.add.iter().map(value).collect();
-        let mut edited = HeaderMap::with_capacity(headers.keys_len() + set.len() + add.len());
+        let mut edited = HeaderMap::with_capacity(headers.keys_len());
         let mut current = None;
         for (name, value) in headers.drain() {
             // A repeated one's name comes with its first value only.
@@ -72,7 +72,8 @@ impl Edits {
         }
         for (name, value) in set.into_iter().chain(add) {
             if let Some(value) = value {
-                edited.append(name, value);
+                // Only of a client that sends tens of thousands of headers it can't have one more.
+                let _is_full = edited.try_append(name, value);
             }
         }
         *headers = edited;

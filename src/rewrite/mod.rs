@@ -61,7 +61,7 @@ impl Rewrite {
         }
     }
 
-    /// The target that a request to `target` is sent with, for records.
+    /// The target that a request to `target` is sent with, for records. Of its query, parts may be masked.
     #[must_use]
     pub fn target<'t>(&self, target: &'t str, params: &[(&str, &str)]) -> Cow<'t, str> {
         let path = self.path.as_ref();

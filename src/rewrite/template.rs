@@ -43,12 +43,9 @@ impl Template {
         environment: impl Fn(&str) -> Result<String, String>,
     ) -> Result<Self, String> {
         let part = |piece| match piece {
-            Piece::Text(text) => match HeaderValue::from_str(&text) {
-                Ok(_) => Ok(Part::Text(text)),
-                Err(_) => Err(match text.chars().find(|c| !may_stand_in_a_value(*c)) {
-                    Some(c) => format!("has {c:?} in it, which a header can't have"),
-                    None => "is no header's value".to_owned(),
-                }),
+            Piece::Text(text) => match strange(&text) {
+                None => Ok(Part::Text(text)),
+                Some(c) => Err(format!("has {c:?} in it, which a header can't have")),
             },
             Piece::Name(name) => named(name, params, &environment),
         };
@@ -109,9 +106,9 @@ fn named(
     }
     if let Some(variable) = name.strip_prefix("env.") {
         let value = environment(variable)?;
-        return match HeaderValue::from_str(&value) {
-            Ok(_) => Ok(Part::Secret(Secret(value))),
-            Err(_) => Err(format!(
+        return match strange(&value) {
+            None => Ok(Part::Secret(Secret(value))),
+            Some(_) => Err(format!(
                 "can't have the value of the environment variable {variable}: it has something in it that a header \
                  can't have, such as the end of a line"
             )),
@@ -122,6 +119,8 @@ fn named(
     ))
 }
 
-fn may_stand_in_a_value(c: char) -> bool {
-    c == '\t' || c == ' ' || c.is_ascii_graphic()
+/// What of a text can't be sent in a header (RFC 9110 §5.5, without what is no ASCII).
+fn strange(text: &str) -> Option<char> {
+    text.chars()
+        .find(|c| !matches!(c, '\t' | ' ') && !c.is_ascii_graphic())
 }

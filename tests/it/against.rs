@@ -143,6 +143,40 @@ rules
 }
 
 #[test]
+fn of_several_routes_on_a_path_the_name_tells_or_else_the_target() {
+    let config = CONFIG.replace(
+        r#"{ path = "/items/{id}", name = "items" }"#,
+        r#"
+        { path = "/items/{id}", name = "new", query = { v = "2" } },
+        { path = "/items/{id}", name = "items" },
+        "#,
+    );
+    let (a, b) = (of_json(&json!({"n": 1})), of_json(&json!({"n": 2})));
+    let unnamed = |uri: &str| {
+        let request = json!({"method": "GET", "uri": uri, "route": "/items/{id}", "params": {}});
+        record(&a, &b, &json!({"experiment": null, "request": request}))
+    };
+    let records = [
+        record(&a, &b, &json!({"experiment": "new"})),
+        unnamed("/items/1?v=2"),
+        unnamed("/items/1?v=1"),
+        unnamed("no target"),
+    ];
+    let told = against(&config, &records.concat()).stdout;
+    let counts: Vec<Vec<&str>> = told
+        .lines()
+        .skip(1)
+        .take(2)
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let expected = [
+        ["items", "/n", "changed", "2", "2"],
+        ["new", "/n", "changed", "2", "2"],
+    ];
+    assert_eq!(counts, expected, "{told}");
+}
+
+#[test]
 fn what_is_coded_or_masked_is_compared_as_it_is_recorded() {
     let with_gzip = |mut answer: Value| {
         answer["headers"]["content-encoding"] = json!("gzip");

@@ -893,7 +893,7 @@ fn a_bad_configuration_ends_check_and_run_with_code_64_before_a_port_is_bound() 
         assert!(
             ended
                 .stderr
-                .contains("routes[1].path: \"/a\" conflicts with"),
+                .contains("routes[1].name: is needed: routes[0] has the same path"),
             "{}",
             ended.stderr
         );

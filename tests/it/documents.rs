@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use miffy::config::{Environment, Source, load};
+
 /// The text between backquotes.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
@@ -39,5 +41,43 @@ fn every_guarantee_is_proved_by_tests_that_are_there() {
             is_title || quoted(row).any(|name| name.contains("::")),
             "{row}"
         );
+    }
+}
+
+/// The blocks of TOML in a page.
+fn toml_blocks(page: &str) -> Vec<&str> {
+    let blocks = page.split("```toml\n").skip(1);
+    let blocks: Vec<&str> = blocks
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert!(!blocks.is_empty());
+    blocks
+}
+
+#[test]
+fn every_example_of_an_experiment_is_a_configuration() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/experiments.md")).unwrap();
+    let environment: Environment = [("REWRITE_TOKEN", "t")].into_iter().collect();
+    for block in toml_blocks(&page) {
+        let loaded = load(&Source::Text(block.to_owned()), &environment);
+        loaded.unwrap_or_else(|problems| panic!("{block}\n{problems}"));
+    }
+}
+
+#[test]
+fn every_commented_route_of_the_sample_is_valid() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sample = std::fs::read_to_string(root.join("config.sample.toml")).unwrap();
+    let routes: Vec<&str> = sample
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("# ")?.strip_suffix(','))
+        .filter(|line| line.starts_with("{ path"))
+        .collect();
+    assert!(routes.len() > 1);
+    for route in routes {
+        let text = format!("routes = [{route}]");
+        let loaded = load(&Source::Text(text), &Environment::default());
+        loaded.unwrap_or_else(|problems| panic!("{route}\n{problems}"));
     }
 }

@@ -16,6 +16,7 @@ mod configuration;
 mod delivery;
 mod documents;
 mod encryption;
+mod experiments;
 mod fastest;
 mod faults;
 mod json;

@@ -1,7 +1,7 @@
 //! The real binary, as a process of its own.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -71,6 +71,11 @@ impl Miffy {
     pub(crate) fn file(self, name: impl AsRef<Path>, text: &str) -> Self {
         std::fs::write(self.directory.path().join(name), text).unwrap();
         self
+    }
+
+    /// Where a file of its directory is.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
     }
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
