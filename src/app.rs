@@ -18,8 +18,9 @@ use tracing::{info, warn};
 
 use crate::capture::{Budget, Limits};
 use crate::config::Settings;
-use crate::delivery::{Delivery, Totals};
+use crate::delivery::{Delivery, SinkState, Totals};
 use crate::management::{self, Management};
+use crate::outcomes::Stream;
 use crate::proxy::{self, Alive, Connections, LiveMetrics, Proxy, Server};
 use crate::record;
 use crate::shadow::{self, Observer, Shadow, Threads};
@@ -66,6 +67,8 @@ pub struct App {
     shadow: Shadow,
     threads: Threads,
     delivery: Arc<Delivery>,
+    /// Of lines of outcomes, if there are any.
+    outcomes: Option<Arc<Delivery>>,
     connections: Connections,
     stop: Stop,
 }
@@ -98,6 +101,9 @@ impl App {
         let telemetry = Arc::new(Telemetry::new());
         let delivery = telemetry.register(|| Delivery::start(settings, record::shorten))?;
         let delivery = Arc::new(delivery);
+        let stream = telemetry.register(|| Stream::start(settings))?;
+        let outcomes = stream.as_ref().map(|stream| stream.delivery().clone());
+        let stream = stream.map(|stream| -> Arc<dyn Observer> { Arc::new(stream) });
         let limits = Limits {
             max_body: settings.capture.max_body,
             budget: Budget::new(settings.capture.max_total),
@@ -111,7 +117,7 @@ impl App {
             requery_rate: settings.noise.requery_rate,
             max_message: max_message(settings),
             delivery: delivery.clone(),
-            observer: plugs.observer,
+            observers: stream.into_iter().chain(plugs.observer).collect(),
         };
         let shadow = telemetry.register(|| Shadow::register(parts));
         let metrics = telemetry.register(LiveMetrics::register);
@@ -142,12 +148,14 @@ impl App {
             budget: limits.budget,
             shadow: shadow.clone(),
             delivery: delivery.clone(),
+            outcomes: outcomes.clone(),
             lost_log_lines: plugs.lost_log_lines,
         };
         let management = Management {
             alive: Alive::default(),
             stopping: Arc::new(AtomicBool::new(false)),
             delivery: delivery.clone(),
+            outcomes: outcomes.clone(),
             warnings: settings.warnings_of_delivery().into(),
             sample: gauges.sampler(&telemetry),
             telemetry,
@@ -161,6 +169,7 @@ impl App {
             shadow,
             threads,
             delivery,
+            outcomes,
             connections,
             stop: Stop::of(settings),
         })
@@ -216,6 +225,7 @@ impl App {
         drain(
             &self.shadow,
             &self.delivery,
+            self.outcomes.as_deref(),
             connections.clone(),
             now,
             self.stop.timeout,
@@ -251,6 +261,7 @@ async fn reload(certificate: Arc<ServerCertificate>) {
 async fn drain(
     shadow: &Shadow,
     delivery: &Delivery,
+    outcomes: Option<&Delivery>,
     connections: Connections,
     began: Instant,
     limit: Duration,
@@ -264,22 +275,15 @@ async fn drain(
         warn!("connections are still open, and are given up");
     }
     shadow.drain(exchanges_end).await;
-    let sinks = delivery.drain(end).await;
-    let mut totals = Totals::default();
-    for sink in &sinks {
-        totals += sink.totals;
-        if sinks.len() > 1 {
-            info!(
-                sink = sink.name,
-                records = sink.totals.found,
-                published = sink.totals.published,
-                spooled = sink.totals.spooled,
-                dropped = sink.totals.dropped,
-                drops = sink.drops,
-                "delivered"
-            );
+    let lines = async {
+        match outcomes {
+            Some(outcomes) => Some(outcomes.drain(end).await),
+            None => None,
         }
-    }
+    };
+    let (sinks, lines) = tokio::join!(delivery.drain(end), lines);
+    let totals = told(&sinks, sinks.len() > 1);
+    let lines = lines.map(|sinks| told(&sinks, true));
     let drops = sinks.iter().map(|sink| sink.drops.as_str());
     let drops: Vec<&str> = drops.filter(|drops| !drops.is_empty()).collect();
     let ledger = shadow.ledger();
@@ -292,8 +296,31 @@ async fn drain(
         spooled = totals.spooled,
         dropped = totals.dropped,
         drops = drops.join(" "),
+        outcome_lines = lines.map(|lines| lines.found),
+        outcome_lines_published = lines.map(|lines| lines.published),
+        outcome_lines_dropped = lines.map(|lines| lines.dropped),
         "stopped"
     );
+}
+
+/// What became of all sinks' records together, and, if it is to be said, of each sink's.
+fn told(sinks: &[SinkState], is_said: bool) -> Totals {
+    let mut totals = Totals::default();
+    for sink in sinks {
+        totals += sink.totals;
+        if is_said {
+            info!(
+                sink = sink.name,
+                records = sink.totals.found,
+                published = sink.totals.published,
+                spooled = sink.totals.spooled,
+                dropped = sink.totals.dropped,
+                drops = sink.drops,
+                "delivered"
+            );
+        }
+    }
+    totals
 }
 
 async fn upkeep(telemetry: Arc<Telemetry>) {
@@ -335,6 +362,7 @@ struct Gauges {
     budget: Arc<Budget>,
     shadow: Shadow,
     delivery: Arc<Delivery>,
+    outcomes: Option<Arc<Delivery>>,
     lost_log_lines: Option<Box<dyn Fn() -> u64 + Send + Sync>>,
 }
 
@@ -363,6 +391,9 @@ impl Gauges {
                 gauge.set(value as f64);
             }
             self.delivery.sample();
+            if let Some(outcomes) = &self.outcomes {
+                outcomes.sample();
+            }
             if let Some(count) = &self.lost_log_lines {
                 lost.absolute(count());
             }

@@ -35,6 +35,7 @@
 //! - [`delivery`]: the way to Kafka, and other sinks
 //! - [`spool`]: a bounded queue on disk
 //! - [`outcome`]: how a matched request can end
+//! - [`outcomes`]: a line for each of them
 //! - [`management`]: health, readiness, metrics
 //! - [`telemetry`]: log and metrics
 //! - [`tls`]: certificates, and whom to believe
@@ -56,6 +57,7 @@ mod librdkafka;
 pub mod management;
 pub mod matching;
 pub mod outcome;
+pub mod outcomes;
 pub mod proxy;
 pub mod record;
 pub mod redact;

@@ -82,10 +82,16 @@ fn breaker(mut section: Section<'_>) -> Option<Option<Breaker>> {
 
 /// Reads `[delivery]`; `None` if a problem was noted.
 pub(super) fn delivery(mut section: Section<'_>) -> Option<Delivery> {
+    let queue = queue(&mut section);
+    section.finish();
+    queue
+}
+
+/// Takes a queue's keys from a table that may have others; `None` if a problem was noted.
+pub(super) fn queue(section: &mut Section<'_>) -> Option<Delivery> {
     let queue_records = section.take("queue_records");
     let none_would_fit = "must be above 0, or no record would fit";
     let queue_bytes = section.take_bytes("queue_bytes", 1, none_would_fit);
-    section.finish();
     Some(Delivery {
         queue_records: queue_records?,
         queue_bytes: bytes(ByteSize(queue_bytes?)),

@@ -13,6 +13,8 @@ const MIN_SIZE: u64 = KIB;
 /// A file of records, and what becomes of it when it is full.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
+    /// The key that says where it is.
+    pub key: String,
     /// Where it is.
     pub path: PathBuf,
     /// Bytes from which on it is rotated.
@@ -38,6 +40,17 @@ pub enum Compression {
     reason = "wrong, turned off and given are three things"
 )]
 pub(super) fn read(mut section: Section<'_>) -> Option<Option<File>> {
+    let file = take(&mut section);
+    section.finish();
+    file
+}
+
+/// Takes a file's keys from a table that may have others; `None` if a problem was noted.
+#[expect(
+    clippy::option_option,
+    reason = "wrong, turned off and given are three things"
+)]
+pub(super) fn take(section: &mut Section<'_>) -> Option<Option<File>> {
     let path: Option<Off<PathBuf>> = section.take("path");
     let path = path.filter(|Off(path)| {
         let is_directory = path.as_ref().is_some_and(|path| path.file_name().is_none());
@@ -49,10 +62,10 @@ pub(super) fn read(mut section: Section<'_>) -> Option<Option<File>> {
     let max_size = section.take_bytes("max_size", MIN_SIZE, "must be at least 1KiB");
     let max_files = section.take("max_files");
     let compression: Option<Off<_>> = section.take("compression");
-    section.finish();
     let (path, max_size) = (path?.0, max_size?);
     let (max_files, compression) = (max_files?, compression?.0);
     Some(path.map(|path| File {
+        key: section.name("path"),
         path,
         max_size,
         max_files,

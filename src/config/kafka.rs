@@ -143,11 +143,12 @@ pub(super) fn is_secret(name: &str) -> bool {
     PARTS.iter().any(|part| name.contains(part))
 }
 
-/// Reads the table, of which the topic was read before; `None` if a problem was noted. Of a Kafka that is off, only
-/// the properties' names and values are checked, each by itself.
+/// Reads the table, of which the topic was read before; `None` if a problem was noted. Of a Kafka that is off, and
+/// that outcomes don't go to, only the properties' names and values are checked, each by itself.
 pub(super) fn read(
     mut section: Section<'_>,
     topic: Option<Template>,
+    takes_outcomes: bool,
     warnings: &mut Vec<String>,
 ) -> Option<Kafka> {
     let enabled: Option<bool> = section.take("enabled");
@@ -161,7 +162,7 @@ pub(super) fn read(
         .get(IDEMPOTENCE)
         .is_some_and(|value| value.origin().is_none());
     let (mut properties, each_is_right) = checked_one_by_one(given, &section);
-    let is_off = enabled == Some(false);
+    let is_off = enabled == Some(false) && !takes_outcomes;
     let brokers_are_right = is_off || check_brokers(&properties, &section);
     if !each_is_right {
         return None;

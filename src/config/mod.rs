@@ -19,6 +19,7 @@
 //! - `kafka`: librdkafka's properties
 //! - `layer`: one layer, and how it goes over those before it
 //! - `noise`: how noise is told from differences
+//! - `outcomes`: where lines of outcomes go
 //! - `problem`: what is wrong, all of it
 //! - `reader`: reads tables key by key, noting every error
 //! - `redact`: what does not leave the process
@@ -43,6 +44,7 @@ mod host;
 mod kafka;
 mod layer;
 mod noise;
+mod outcomes;
 mod problem;
 mod reader;
 mod redact;
@@ -71,6 +73,7 @@ pub(crate) use host::{literal_ip, split_port};
 pub use kafka::Kafka;
 pub(crate) use kafka::Quiet;
 pub use noise::{Noise, NoiseMethod, Percent};
+pub use outcomes::Outcomes;
 pub use problem::{Problem, Problems};
 pub use redact::Redact;
 pub use route::{Methods, Route};
@@ -137,6 +140,8 @@ pub struct Settings {
     pub file: Option<File>,
     /// Whether they go to standard output as well.
     pub stdout: bool,
+    /// Where a line for each outcome goes, if it goes anywhere.
+    pub outcomes: Option<Outcomes>,
 }
 
 impl Settings {
@@ -370,7 +375,9 @@ fn read(
     let shadow = bounds::shadow(root.section("shadow"));
     let delivery = bounds::delivery(root.section("delivery"));
     let redact = redact::read(root.section("redact"));
-    let kafka = kafka::read(kafka, topic, warnings);
+    let outcomes = outcomes::read(root.section("outcomes"));
+    let topic_of_outcomes = outcomes.iter().flatten().find_map(|it| it.topic.as_ref());
+    let kafka = kafka::read(kafka, topic, topic_of_outcomes.is_some(), warnings);
     let spool = spool::read(root.section("spool"));
     let topics = topics::read(root.section("topics"));
     let file = file::read(root.section("file"));
@@ -399,8 +406,10 @@ fn read(
         topics: topics?,
         file: file?,
         stdout: stdout?,
+        outcomes: outcomes?,
     };
     check_loops(&settings, candidate.as_ref(), problems);
+    outcomes::check(&settings, problems);
     if !settings.kafka.enabled && settings.file.is_none() && !settings.stdout {
         let message = "is false, and neither file.path nor stdout.enabled is set: differences would go nowhere";
         problems.borrow_mut().add("kafka.enabled", message);

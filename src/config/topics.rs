@@ -10,7 +10,7 @@ use super::route::Route;
 const ROUTE: &str = "{route}";
 
 /// What a topic's name may be: Kafka's own rule, which is what can be a directory's name.
-const RULE: &str = "1 to 249 letters, digits, \".\", \"_\" or \"-\"";
+pub(super) const RULE: &str = "1 to 249 letters, digits, \".\", \"_\" or \"-\"";
 
 /// Whether and how topics are created at start. What is `None` is the broker's default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,7 +141,7 @@ fn legal(name: &str) -> String {
     parts.join("-").trim_matches('-').to_owned()
 }
 
-fn is_legal(topic: &str) -> bool {
+pub(super) fn is_legal(topic: &str) -> bool {
     (1..=249).contains(&topic.len())
         && topic != "."
         && topic != ".."

@@ -5,7 +5,8 @@
 //!                               └─► spool (disk) ───────┘
 //! ```
 //!
-//! Each sink has a lane of its own, which is a thread, and which no other one holds up.
+//! Each sink has a lane of its own, which is a thread, and which no other one holds up. Lines of outcomes have a delivery
+//! of their own, with sinks, lanes and queues of its own ([`Delivery::start_outcomes`]).
 //!
 //! Invariants:
 //!
@@ -70,8 +71,27 @@ use shared::{Bounds, Shared};
 use sink::{Reports, Sink};
 use stdout::StdoutSink;
 
-/// Kafka's name among the sinks.
-const KAFKA: &str = "kafka";
+/// The names of a delivery's sinks.
+#[derive(Debug, Clone, Copy)]
+struct Names {
+    kafka: &'static str,
+    file: &'static str,
+    stdout: &'static str,
+}
+
+/// Those of the sinks of differences.
+const DIFFERENCES: Names = Names {
+    kafka: "kafka",
+    file: "file",
+    stdout: "stdout",
+};
+
+/// Those of the sinks of outcomes.
+const OUTCOMES: Names = Names {
+    kafka: "outcomes_kafka",
+    file: "outcomes_file",
+    stdout: "outcomes_stdout",
+};
 
 /// Why delivery can't start.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +118,7 @@ pub enum StartError {
 pub struct Delivery {
     lanes: Vec<Handle>,
     broker: Option<BrokerStatus>,
+    names: Names,
 }
 
 /// A lane that runs.
@@ -144,33 +165,34 @@ pub struct SinkState {
 impl Delivery {
     /// Starts the lanes of all sinks that are on. To be called in [`Telemetry::register`](crate::telemetry::Telemetry).
     pub fn start(settings: &config::Settings, shorten: Shorten) -> Result<Self, StartError> {
-        let mut delivery = Self {
-            lanes: Vec::new(),
-            broker: None,
+        let topics = settings.routes.iter().map(|route| route.topic.as_str());
+        let starter = Starter {
+            settings,
+            queue: settings.delivery,
+            spool: settings.spool.as_ref(),
+            shorten,
+            names: DIFFERENCES,
         };
-        let starter = Starter { settings, shorten };
-        if settings.kafka.enabled {
-            let topics = settings.routes.iter().map(|route| route.topic.as_str());
-            let topics: BTreeSet<&str> = topics.collect();
-            let broker = delivery.broker.insert(BrokerStatus::default());
-            delivery.lanes.push(starter.start(KAFKA, |reports| {
-                let mut sink = KafkaSink::new(&settings.kafka, reports, broker.clone())?;
-                if settings.topics.create {
-                    sink.create_topics(topics, settings.topics);
-                }
-                Ok(sink)
-            })?);
-        }
-        if let Some(file) = &settings.file {
-            delivery.lanes.push(starter.start("file", |reports| {
-                FileSink::new(file.clone(), reports).map_err(StartError::File)
-            })?);
-        }
-        if settings.stdout {
-            let start = |reports| StdoutSink::new(reports).map_err(StartError::Stdout);
-            delivery.lanes.push(starter.start("stdout", start)?);
-        }
-        Ok(delivery)
+        let topics = settings.kafka.enabled.then(|| topics.collect());
+        starter.start_all(topics, settings.file.as_ref(), settings.stdout)
+    }
+
+    /// Starts the lanes of all sinks that outcomes go to. They have no spool, and what is too large is dropped. To be
+    /// called in [`Telemetry::register`](crate::telemetry::Telemetry).
+    pub fn start_outcomes(
+        settings: &config::Settings,
+        outcomes: &config::Outcomes,
+    ) -> Result<Self, StartError> {
+        let starter = Starter {
+            settings,
+            queue: outcomes.queue,
+            spool: None,
+            shorten: |_, _| None,
+            names: OUTCOMES,
+        };
+        let topic = outcomes.topic.as_deref();
+        let topics = topic.map(|topic| BTreeSet::from([topic]));
+        starter.start_all(topics, outcomes.file.as_ref(), outcomes.stdout)
     }
 
     /// Queues a record for every sink, or drops it where there is no room; never waits.
@@ -223,7 +245,8 @@ impl Delivery {
 
     /// What is wrong with a sink: with its records, or else with its broker.
     fn problem(&self, lane: &Handle) -> Option<Problem> {
-        let broker = self.broker.as_ref().filter(|_| lane.name == KAFKA);
+        let broker = self.broker.as_ref();
+        let broker = broker.filter(|_| lane.name == self.names.kafka);
         lane.shared.problem().or_else(|| {
             let broker = broker?;
             let is_away = broker.get() == BrokerState::Unreachable;
@@ -241,7 +264,9 @@ impl Delivery {
         for lane in &self.lanes {
             metrics::sample(lane, self.problem(lane).is_some());
         }
-        if let Some(broker) = &self.broker {
+        // librdkafka's figures are those of the one producer that differences go through.
+        let is_of_differences = self.names.kafka == DIFFERENCES.kafka;
+        if let Some(broker) = self.broker.as_ref().filter(|_| is_of_differences) {
             metrics::sample_kafka(broker);
         }
     }
@@ -287,23 +312,67 @@ impl Drop for Mourner {
 /// Starts lanes.
 struct Starter<'s> {
     settings: &'s config::Settings,
+    queue: config::Delivery,
+    spool: Option<&'s config::Spool>,
     shorten: Shorten,
+    names: Names,
 }
 
 impl Starter<'_> {
+    /// Starts the lanes of Kafka, if there are topics, of a file, if there is one, and of standard output.
+    fn start_all(
+        &self,
+        topics: Option<BTreeSet<&str>>,
+        file: Option<&config::File>,
+        stdout: bool,
+    ) -> Result<Delivery, StartError> {
+        let config::Settings {
+            kafka,
+            topics: creation,
+            ..
+        } = self.settings;
+        let mut lanes = Vec::new();
+        let mut broker = None;
+        if let Some(topics) = topics {
+            let broker = broker.insert(BrokerStatus::default());
+            lanes.push(self.start(self.names.kafka, |reports| {
+                let mut sink = KafkaSink::new(kafka, reports, broker.clone())?;
+                if creation.create {
+                    sink.create_topics(topics, *creation);
+                }
+                Ok(sink)
+            })?);
+        }
+        if let Some(file) = file {
+            lanes.push(self.start(self.names.file, |reports| {
+                FileSink::new(file.clone(), reports).map_err(StartError::File)
+            })?);
+        }
+        if stdout {
+            let start = |reports| StdoutSink::new(reports).map_err(StartError::Stdout);
+            lanes.push(self.start(self.names.stdout, start)?);
+        }
+        Ok(Delivery {
+            lanes,
+            broker,
+            names: self.names,
+        })
+    }
+
     fn start<S: Sink + 'static>(
         &self,
         name: &'static str,
         sink: impl FnOnce(Reports) -> Result<S, StartError>,
     ) -> Result<Handle, StartError> {
         let bounds = Bounds {
-            records: self.settings.delivery.queue_records,
-            bytes: self.settings.delivery.queue_bytes,
+            records: self.queue.queue_records,
+            bytes: self.queue.queue_bytes,
         };
         let shared = Arc::new(Shared::new(bounds));
         let sink = sink(Reports::new(shared.clone()))?;
-        let spool = self.settings.spool.as_ref();
-        let spool = spool.map(|spool| usable(name, Spool::open(spool.options(name))));
+        let spool = self
+            .spool
+            .map(|spool| usable(name, Spool::open(spool.options(name))));
         let lacks_spool = matches!(spool, Some(Ok(None)));
         let spool = spool.transpose()?.flatten();
         if let Some(spool) = spool.as_ref().filter(|spool| spool.entries() > 0) {

@@ -32,6 +32,8 @@ pub struct Management {
     pub stopping: Arc<AtomicBool>,
     /// Where records go.
     pub delivery: Arc<Delivery>,
+    /// Where lines of outcomes go, if they go anywhere.
+    pub outcomes: Option<Arc<Delivery>>,
     /// What of its configuration may lose records.
     pub warnings: Arc<[&'static str]>,
     /// The metrics.
@@ -118,7 +120,9 @@ async fn readyz(State(management): State<Management>) -> Response {
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "starting")
     };
-    let sinks = management.delivery.sinks().into_iter();
+    let outcomes = management.outcomes.iter();
+    let outcomes = outcomes.flat_map(|outcomes| outcomes.sinks());
+    let sinks = management.delivery.sinks().into_iter().chain(outcomes);
     let warnings = management.warnings.iter().copied();
     let warnings = warnings.chain(management.delivery.warnings());
     let readiness = Readiness {

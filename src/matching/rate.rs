@@ -49,7 +49,7 @@ impl Rate {
     }
 
     /// Whether it takes whoever drew this number of all there are.
-    pub(super) fn takes(self, drawn: u64) -> bool {
+    pub(crate) fn takes(self, drawn: u64) -> bool {
         self == Self::ALL || drawn < self.0
     }
 

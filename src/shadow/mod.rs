@@ -44,9 +44,10 @@ mod watch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::Method;
+use http::uri::PathAndQuery;
 use metrics::Histogram;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -60,7 +61,7 @@ pub use ledger::{Account, Ledger};
 pub use threads::Threads;
 pub use trial::{Terms, Trial};
 
-use crate::capture::{Limits, Side};
+use crate::capture::{Limits, RequestHead, Side};
 use crate::compare::{Comparison, Differences};
 use crate::config::Candidate;
 use crate::content;
@@ -94,8 +95,14 @@ pub struct Report<'a> {
     pub method: &'a Method,
     /// Its target, with what is hidden of it masked.
     pub target: &'a str,
+    /// When it came.
+    pub received: SystemTime,
+    /// A number drawn once for the request, the same for all its candidates, to take samples by.
+    pub lot: u64,
     /// How it ended.
     pub outcome: Outcome,
+    /// Bytes of its body, where it was mirrored.
+    pub request_bytes: Option<u64>,
     /// Both sides as they are, nothing masked, and their differences, masked where values are to be hidden,
     /// unless it was skipped. What leaves the process of the former is to go through the experiment's
     /// [`Redaction`](crate::redact::Redaction).
@@ -118,8 +125,8 @@ pub struct Parts {
     pub max_message: usize,
     /// Where records go.
     pub delivery: Arc<Delivery>,
-    /// Is told of every outcome.
-    pub observer: Option<Arc<dyn Observer>>,
+    /// Are told of every outcome, each whatever becomes of the others.
+    pub observers: Vec<Arc<dyn Observer>>,
 }
 
 /// The candidates' side of every experiment.
@@ -131,7 +138,7 @@ struct Inner {
     limits: Limits,
     ledger: Ledger,
     delivery: Arc<Delivery>,
-    observer: Option<Arc<dyn Observer>>,
+    observers: Vec<Arc<dyn Observer>>,
     permits: Arc<Semaphore>,
     max_in_flight: usize,
     max_wait: Duration,
@@ -170,7 +177,7 @@ impl Shadow {
             limits: parts.limits,
             ledger: Ledger::new(),
             delivery: parts.delivery,
-            observer: parts.observer,
+            observers: parts.observers,
             permits: Arc::new(Semaphore::new(parts.max_in_flight)),
             max_in_flight: parts.max_in_flight,
             max_wait: parts.max_wait,
@@ -218,6 +225,31 @@ impl Shadow {
     }
 }
 
+/// What is told of a matched request, however it ends.
+struct Matched {
+    method: Method,
+    target: PathAndQuery,
+    received: SystemTime,
+    lot: u64,
+}
+
+impl Matched {
+    fn new(method: Method, target: PathAndQuery, received: SystemTime) -> Self {
+        Self {
+            method,
+            target,
+            received,
+            lot: fastrand::u64(..),
+        }
+    }
+}
+
+impl From<&RequestHead> for Matched {
+    fn from(head: &RequestHead) -> Self {
+        Self::new(head.method.clone(), head.target.clone(), head.received)
+    }
+}
+
 /// A pair and what became of it.
 type Judged = (Pair, Verdict);
 
@@ -245,13 +277,7 @@ impl Inner {
     }
 
     /// Counts an outcome, hands its record over, and then tells whoever wants to know.
-    fn end(
-        &self,
-        contender: &Contender,
-        method: &Method,
-        target: &str,
-        judged: Result<Judged, Skip>,
-    ) {
+    fn end(&self, contender: &Contender, matched: &Matched, judged: Result<Judged, Skip>) {
         let (outcome, record, pair) = match judged {
             Ok((pair, verdict)) => {
                 let comparison = verdict.comparison;
@@ -267,9 +293,9 @@ impl Inner {
             Publication::Record(record) => self.delivery.publish(record),
             Publication::Unwritable => self.delivery.unwritable(),
         }
-        let Some(observer) = &self.observer else {
+        if self.observers.is_empty() {
             return;
-        };
+        }
         let Subject {
             experiment,
             candidate,
@@ -279,13 +305,18 @@ impl Inner {
         let report = Report {
             experiment,
             candidate,
-            method,
-            target: &experiment.redaction.target(target),
+            method: &matched.method,
+            target: &experiment.redaction.target(matched.target.as_str()),
+            received: matched.received,
+            lot: matched.lot,
             outcome,
+            request_bytes: pair.map(|(pair, _)| pair.sent.body.len),
             pair: pair.map(|(pair, found)| (&*pair.reference, &pair.candidate, found)),
         };
-        // If it panics, which the panic hook tells of, that is its own affair.
-        let _panicked = catch_unwind(AssertUnwindSafe(|| observer.ended(&report)));
+        for observer in &self.observers {
+            // If it panics, which the panic hook tells of, that is its own affair.
+            let _panicked = catch_unwind(AssertUnwindSafe(|| observer.ended(&report)));
+        }
     }
 }
 

@@ -33,7 +33,7 @@ fn trial(judge: Judge) -> (Shadow, Arc<Trial>) {
         requery_rate: settings.noise.requery_rate,
         max_message: 1,
         delivery: Arc::new(delivery.expect("a producer")),
-        observer: None,
+        observers: Vec::new(),
     };
     let client = Client::new(&settings.candidate_backends, []).expect("a client");
     let terms = Terms {
@@ -74,7 +74,8 @@ fn exchange(reference: oneshot::Receiver<Ended>) -> Exchange {
 async fn an_exchange_whose_task_breaks_off_is_counted_all_the_same() {
     let (shadow, trial) = trial(Pair::judge);
     let (_slot, reference) = capture::slot();
-    drop(Ticket::issue(&trial, 0, &exchange(reference)));
+    let matched = Arc::new(Matched::from(&exchange(reference).request));
+    drop(Ticket::issue(&trial, 0, &matched));
     assert_eq!(shadow.ledger().summary(), "skipped.internal=1");
 }
 

@@ -1,15 +1,15 @@
 //! Takes an experiment's exchanges, and sees each to its end.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use http::uri::PathAndQuery;
 use http::{Method, Uri};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::asked::CandidateBody;
 use super::contender::{Admission, Contender};
 use super::second::Second;
-use super::{Inner, Judged, Shadow};
+use super::{Inner, Judged, Matched, Shadow};
 use crate::capture::{self, Ended, Exchange, Mirror, RequestBody, Slot};
 use crate::client::{self, Client};
 use crate::config;
@@ -101,9 +101,10 @@ impl Trial {
         shadow.ledger.matched(self.contenders.len());
         // A client that sends slowly is to hold up nobody but itself.
         let is_whole = !matches!(exchange.request_body, RequestBody::Pending(_));
+        let matched = Arc::new(Matched::from(&exchange.request));
         let mut entrants = Vec::with_capacity(self.contenders.len());
         for (place, contender) in self.contenders.iter().enumerate() {
-            let ticket = Ticket::issue(self, place, exchange);
+            let ticket = Ticket::issue(self, place, &matched);
             if shadow.tasks.is_closed() {
                 ticket.end(Err(Skip::Shutdown));
                 continue;
@@ -149,9 +150,10 @@ impl Mirror for Trial {
 
     fn skip(&self, method: &Method, uri: &Uri, skip: Skip) {
         self.shadow.ledger.matched(self.contenders.len());
-        let target = client::target(uri).as_str();
+        let target = client::target(uri).clone();
+        let matched = Matched::new(method.clone(), target, SystemTime::now());
         for contender in &self.contenders {
-            self.shadow.end(contender, method, target, Err(skip));
+            self.shadow.end(contender, &matched, Err(skip));
         }
     }
 }
@@ -161,18 +163,16 @@ pub(super) struct Ticket {
     trial: Arc<Trial>,
     /// The candidate's place.
     place: usize,
-    method: Method,
-    target: PathAndQuery,
+    matched: Arc<Matched>,
     ended: bool,
 }
 
 impl Ticket {
-    pub(super) fn issue(trial: &Arc<Trial>, place: usize, exchange: &Exchange) -> Self {
+    pub(super) fn issue(trial: &Arc<Trial>, place: usize, matched: &Arc<Matched>) -> Self {
         Self {
             trial: trial.clone(),
             place,
-            method: exchange.request.method.clone(),
-            target: exchange.request.target.clone(),
+            matched: matched.clone(),
             ended: false,
         }
     }
@@ -188,10 +188,9 @@ impl Ticket {
 
     fn conclude(&mut self, judged: Result<Judged, Skip>) {
         self.ended = true;
-        let target = self.target.as_str();
         let shadow = &self.trial.shadow;
         let contender = &self.trial.contenders[self.place];
-        shadow.end(contender, &self.method, target, judged);
+        shadow.end(contender, &self.matched, judged);
     }
 }
 

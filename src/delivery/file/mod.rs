@@ -57,9 +57,9 @@ struct Open {
 impl FileSink {
     /// Opens the file, or makes it. What an earlier process left undone is done. An error names the key.
     pub(super) fn new(settings: config::File, reports: Reports) -> io::Result<Self> {
-        let path = settings.path.clone();
+        let (key, path) = (settings.key.clone(), settings.path.clone());
         Self::start(settings, reports).map_err(|error| {
-            let message = format!("file.path: {}: {error}", path.display());
+            let message = format!("{key}: {}: {error}", path.display());
             io::Error::new(error.kind(), message)
         })
     }
@@ -307,11 +307,9 @@ fn problem(path: &Path, error: &io::Error) -> Problem {
     Problem {
         reason: format!("{} can't be written: {error}", path.display()),
         remedy: match error.kind() {
-            ErrorKind::PermissionDenied => {
-                Some("let miffy's user write to file.path and its directory")
-            }
-            ErrorKind::NotFound => Some("make the directory of file.path"),
-            ErrorKind::ResourceBusy => Some("end the other process, or set another file.path"),
+            ErrorKind::PermissionDenied => Some("let miffy's user write to it and its directory"),
+            ErrorKind::NotFound => Some("make its directory"),
+            ErrorKind::ResourceBusy => Some("end the other process, or name another file"),
             _ => lines::remedy(error),
         },
     }

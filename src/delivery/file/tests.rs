@@ -23,6 +23,7 @@ impl Place {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let settings = config::File {
+            key: "file.path".to_owned(),
             path: directory.path().join("records.jsonl"),
             max_size: 1024,
             max_files: 10,
@@ -310,7 +311,7 @@ fn a_directory_that_is_gone_is_a_problem_with_its_remedy_until_it_is_back() {
     let Err(Refused::Failed(Failure::Sink(problem))) = sink.send(1, &record("a")) else {
         panic!("it was taken");
     };
-    assert_eq!(problem.remedy, Some("make the directory of file.path"));
+    assert_eq!(problem.remedy, Some("make its directory"));
     assert_eq!(sink.renew(), Err(problem));
     fs::create_dir(&place.directory).unwrap();
     sink.renew().unwrap();
