@@ -20,6 +20,10 @@ test-kafka:
 fuzz seconds="60":
     scripts/fuzz.sh {{ seconds }}
 
+# The pipelines of docs/outcomes.md on real lines; needs kcat and jq, and DuckDB comes from PyPI
+outcomes:
+    scripts/smoke-outcomes.sh
+
 # A real Apache Kafka on 127.0.0.1:9192 until Ctrl-C; needs java and mvn
 kafka:
     scripts/kafka.sh run

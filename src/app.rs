@@ -117,7 +117,7 @@ impl App {
             requery_rate: settings.noise.requery_rate,
             max_message: max_message(settings),
             delivery: delivery.clone(),
-            observers: stream.into_iter().chain(plugs.observer).collect(),
+            observers: plugs.observer.into_iter().chain(stream).collect(),
         };
         let shadow = telemetry.register(|| Shadow::register(parts));
         let metrics = telemetry.register(LiveMetrics::register);

@@ -171,6 +171,7 @@ impl std::fmt::Debug for Shadow {
 impl Shadow {
     /// The shadow without any trial yet, its metrics registered; to be called in
     /// [`Telemetry::register`](crate::telemetry::Telemetry).
+    #[must_use]
     pub fn register(parts: Parts) -> Self {
         let of = |role: Role| of_role(EXCHANGE, role.name());
         Self(Arc::new(Inner {

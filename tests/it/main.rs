@@ -22,6 +22,7 @@ mod faults;
 mod json;
 mod management;
 mod noise;
+mod outcomes;
 mod proxying;
 mod records;
 mod redaction;

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 
 use miffy::app::{App, Plugs};
-use miffy::config::{Environment, Source, load};
+use miffy::config::{Environment, Settings, Source, load};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -90,9 +90,14 @@ impl Miffy {
     /// Starts with this configuration, on free ports of the loopback interface.
     pub(crate) fn start(config: &str, environment: &Environment, plugs: Plugs) -> Self {
         let loaded = load(&Source::Text(config.to_owned()), environment);
-        let mut settings = loaded
+        let settings = loaded
             .unwrap_or_else(|problems| panic!("{problems}"))
             .settings;
+        Self::start_as(settings, plugs)
+    }
+
+    /// Starts so, on free ports of the loopback interface.
+    pub(crate) fn start_as(mut settings: Settings, plugs: Plugs) -> Self {
         settings.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         settings.management_listen = settings.listen;
         settings.shutdown_delay = None;
