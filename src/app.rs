@@ -1,14 +1,26 @@
-//! The composition root: builds everything, runs it, and stops it in order.
+//! The composition root: builds everything, runs it, changes it, and stops it in order.
+//!
+//! # Layout
+//!
+//! - `look`: what the configuration's file looks like
+//! - `planner`: plans of settings
+//! - `reload`: applies another configuration
+//! - `restart`: keys that can't be applied so
 
+mod look;
 mod planner;
+mod reload;
+mod restart;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{interval, timeout_at};
@@ -17,17 +29,19 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::capture::{Budget, Limits};
-use crate::config::Settings;
+use crate::config::{Loaded, Problems, Settings};
 use crate::delivery::{Delivery, SinkState, Totals};
-use crate::management::{self, Management};
+use crate::management::{self, Gate, Management, Reloads};
 use crate::outcomes::Stream;
 use crate::proxy::{self, Alive, Connections, LiveMetrics, Proxy, Server};
 use crate::record;
-use crate::shadow::{self, Observer, Shadow, Threads};
+use crate::shadow::{self, Observer, Roster, Shadow, Threads};
 use crate::telemetry::metrics as names;
 use crate::telemetry::{Telemetry, Throttle};
 use crate::tls::ServerCertificate;
+use look::{Look, Looks};
 use planner::Planner;
+use reload::{ReloadMetrics, Reloader, Running};
 
 /// How often observations are sorted into histograms.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -48,6 +62,23 @@ pub struct Plugs {
     pub observer: Option<Arc<dyn Observer>>,
     /// Counts the log lines that were lost.
     pub lost_log_lines: Option<Box<dyn Fn() -> u64 + Send + Sync>>,
+    /// Where the configuration can be read again.
+    pub origin: Option<Origin>,
+}
+
+/// Where the configuration comes from.
+pub struct Origin {
+    /// Reads it. May block.
+    pub load: Box<dyn Fn() -> Result<Loaded, Problems> + Send + Sync>,
+    /// The file that it was read from at start, if it was.
+    pub file: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Origin");
+        shown.field("file", &self.file).finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for Plugs {
@@ -64,6 +95,7 @@ pub struct App {
     server: Arc<Server>,
     certificate: Option<Arc<ServerCertificate>>,
     management: Management,
+    reloader: Reloader,
     shadow: Shadow,
     threads: Threads,
     delivery: Arc<Delivery>,
@@ -123,8 +155,11 @@ impl App {
         let metrics = telemetry.register(LiveMetrics::register);
         let live = Arc::new(AtomicUsize::new(0));
         let mut planner = Planner::new(telemetry.clone(), shadow.clone());
+        let (plan, trials) = planner.plan(settings)?;
+        let roster = Arc::new(Roster::default());
+        roster.succeed(trials, || {});
         let proxy = Arc::new(Proxy::new(
-            planner.plan(settings)?,
+            plan,
             limits.clone(),
             live.clone(),
             settings.forwarded,
@@ -139,7 +174,7 @@ impl App {
             .map(ServerCertificate::config)
             .transpose()?;
         let acceptor = tls.map(|config| TlsAcceptor::from(Arc::new(config)));
-        let router = proxy::router(proxy);
+        let router = proxy::router(proxy.clone());
         let server = telemetry.register(|| Server::register(router, settings.clients, acceptor));
         let connections = Connections::default();
         let gauges = Gauges {
@@ -149,14 +184,49 @@ impl App {
             shadow: shadow.clone(),
             delivery: delivery.clone(),
             outcomes: outcomes.clone(),
+            roster: roster.clone(),
             lost_log_lines: plugs.lost_log_lines,
+        };
+        let warnings = settings.warnings_of_delivery().into_iter();
+        let warnings: Vec<String> = warnings.map(str::to_owned).collect();
+        let warnings = Arc::new(ArcSwap::from_pointee(warnings));
+        let gate = Arc::new(Gate::default());
+        gate.set(Gate::lock(settings.admin.as_ref())?);
+        let stopping = Arc::new(AtomicBool::new(false));
+        let (reloads, requests) = Reloads::channel();
+        let file = plugs.origin.as_ref().and_then(|origin| origin.file.clone());
+        if settings.watch && file.is_none() {
+            warn!("watch is set, and there is no configuration file to look at");
+        }
+        let look = file.as_deref().map(Look::at);
+        let reloader = Reloader {
+            requests,
+            running: Arc::new(Running {
+                origin: plugs.origin,
+                started: settings.clone(),
+                planner: Mutex::new(planner),
+                proxy,
+                roster: roster.clone(),
+                gate: gate.clone(),
+                warnings: warnings.clone(),
+                stopping: stopping.clone(),
+                was_empty: look == Some(Look::Empty),
+                listen: listener.local_addr()?,
+            }),
+            metrics: telemetry.register(ReloadMetrics::register),
+            watch: settings.watch,
+            looks: file.zip(look.map(Looks::from)),
+            needs_restart: Vec::new(),
         };
         let management = Management {
             alive: Alive::default(),
-            stopping: Arc::new(AtomicBool::new(false)),
+            stopping,
             delivery: delivery.clone(),
             outcomes: outcomes.clone(),
-            warnings: settings.warnings_of_delivery().into(),
+            warnings,
+            roster,
+            gate,
+            reloads,
             sample: gauges.sampler(&telemetry),
             telemetry,
         };
@@ -166,6 +236,7 @@ impl App {
             server: Arc::new(server),
             certificate,
             management,
+            reloader,
             shadow,
             threads,
             delivery,
@@ -180,9 +251,15 @@ impl App {
         self.listener.local_addr()
     }
 
-    /// Where `/healthz`, `/readyz` and `/metrics` are served.
+    /// Where the management port is.
     pub fn management_address(&self) -> std::io::Result<SocketAddr> {
         self.management_listener.local_addr()
+    }
+
+    /// Where reloads of the configuration are asked for.
+    #[must_use]
+    pub fn reloads(&self) -> Reloads {
+        self.management.reloads.clone()
     }
 
     /// Serves until `stop`, then lets everything that runs come to its end within the configured time.
@@ -191,14 +268,16 @@ impl App {
         let management_address = self.management_address()?;
         let mut beside = JoinSet::new();
         beside.spawn(upkeep(self.management.telemetry.clone()));
+        beside.spawn(self.reloader.run());
         let routes = management::router(self.management.clone());
+        let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
         let management_listener = self.management_listener;
         beside.spawn(async move {
             // It fails only on errors that it retries itself.
             let _ended = axum::serve(management_listener, routes).await;
         });
         if let Some(certificate) = self.certificate {
-            beside.spawn(reload(certificate));
+            beside.spawn(read_again(certificate));
         }
         info!(%address, %management_address, version = env!("CARGO_PKG_VERSION"), "started");
         let no_more = CancellationToken::new();
@@ -238,7 +317,7 @@ impl App {
 }
 
 /// Reads the certificate that clients are shown again when it changes.
-async fn reload(certificate: Arc<ServerCertificate>) {
+async fn read_again(certificate: Arc<ServerCertificate>) {
     let mut tick = interval(RELOAD);
     let failures = Throttle::default();
     loop {
@@ -363,6 +442,7 @@ struct Gauges {
     shadow: Shadow,
     delivery: Arc<Delivery>,
     outcomes: Option<Arc<Delivery>>,
+    roster: Arc<Roster>,
     lost_log_lines: Option<Box<dyn Fn() -> u64 + Send + Sync>>,
 }
 
@@ -394,6 +474,7 @@ impl Gauges {
             if let Some(outcomes) = &self.outcomes {
                 outcomes.sample();
             }
+            self.roster.sample();
             if let Some(count) = &self.lost_log_lines {
                 lost.absolute(count());
             }

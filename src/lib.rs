@@ -36,7 +36,7 @@
 //! - [`spool`]: a bounded queue on disk
 //! - [`outcome`]: how a matched request can end
 //! - [`outcomes`]: a line for each of them
-//! - [`management`]: health, readiness, metrics
+//! - [`management`]: health, readiness, metrics, the administration
 //! - [`telemetry`]: log and metrics
 //! - [`tls`]: certificates, and whom to believe
 //! - `librdkafka`: the one module with calls to C

@@ -35,6 +35,12 @@ struct Ground {
     second: crate::config::Timeouts,
 }
 
+impl std::fmt::Debug for Planner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Planner").finish_non_exhaustive()
+    }
+}
+
 impl Planner {
     pub(super) fn new(telemetry: Arc<Telemetry>, shadow: Shadow) -> Self {
         Self {
@@ -47,69 +53,88 @@ impl Planner {
         }
     }
 
-    /// A plan of these settings.
+    /// A plan of these settings, and the trials of its experiments.
     ///
     /// # Errors
     ///
-    /// When TLS is needed, and its certificates can't be used. The plan before is still good.
-    pub(super) fn plan(&mut self, settings: &Settings) -> anyhow::Result<Plan> {
+    /// When TLS is needed, and its certificates can't be used. The plan before is still good, and goes on as it is.
+    pub(super) fn plan(&mut self, settings: &Settings) -> anyhow::Result<(Plan, Vec<Arc<Trial>>)> {
         let redaction = match &self.redaction {
             Some((redact, redaction)) if *redact == settings.redact => redaction.clone(),
             _ => Arc::new(Redaction::new(settings.redact.clone())?),
         };
         let mut references = self.references.successor();
         let mut candidates = self.candidates.successor();
-        let mut trials = Vec::with_capacity(settings.routes.len());
-        let mut lanes = Vec::with_capacity(settings.routes.len());
+        // What may fail comes first: a trial that begins is seen in the metrics.
+        let mut sides = Vec::with_capacity(settings.routes.len());
         for route in &settings.routes {
-            let ground = Ground {
-                route: route.clone(),
-                redact: settings.redact.clone(),
-                noise: settings.noise,
-                breaker: settings.shadow.breaker,
-                second: settings.candidate_backends.timeouts,
-            };
+            let ground = Ground::of(route, settings);
+            let client = references.get(&route.reference.asked, &route.reference.base)?;
             let terms = terms(&mut candidates, &ground)?;
+            let racers = racers(&mut references, route)?;
+            sides.push((ground, client, terms, racers));
+        }
+        let client = references.get(&settings.reference_backends, &settings.reference)?;
+        let mut trials = Vec::with_capacity(sides.len());
+        let mut lanes = Vec::with_capacity(sides.len());
+        for (ground, client, terms, racers) in sides {
             let trial = match self.trials.iter().find(|(before, _)| *before == ground) {
                 Some((_, trial)) => trial.clone(),
                 None => {
-                    let experiment = Arc::new(Experiment::new(route, redaction.clone()));
+                    let experiment = Arc::new(Experiment::new(&ground.route, redaction.clone()));
                     let start = || Arc::new(self.shadow.trial(experiment, terms));
                     self.telemetry.register(start)
                 }
             };
             lanes.push(Arc::new(Lane {
-                race: self.race(&mut references, &trial)?,
+                race: racers.map(|racers| {
+                    let register = || Race::register(trial.experiment(), racers);
+                    self.telemetry.register(register)
+                }),
                 experiment: trial.experiment().clone(),
-                client: references.get(&route.reference.asked, &route.reference.base)?,
+                client,
                 mirror: trial.clone(),
             }));
             trials.push((ground, trial));
         }
         let plan = Plan {
             upstream: settings.reference.clone(),
-            client: references.get(&settings.reference_backends, &settings.reference)?,
+            client,
             experiments: Table::new(lanes),
         };
+        // Connections to backends that are asked no longer are not kept.
+        references.before.clear();
+        candidates.before.clear();
         self.redaction = Some((settings.redact.clone(), redaction));
         (self.references, self.candidates, self.trials) = (references, candidates, trials);
-        Ok(plan)
+        let trials = self.trials.iter().map(|(_, trial)| trial.clone());
+        Ok((plan, trials.collect()))
     }
+}
 
-    /// What an experiment's races need, if it has any.
-    fn race(&self, clients: &mut Clients<LiveBody>, trial: &Trial) -> anyhow::Result<Option<Race>> {
-        let experiment = trial.experiment();
-        if experiment.respond != Respond::Fastest {
-            return Ok(None);
+impl Ground {
+    fn of(route: &Route, settings: &Settings) -> Self {
+        Self {
+            route: route.clone(),
+            redact: settings.redact.clone(),
+            noise: settings.noise,
+            breaker: settings.shadow.breaker,
+            second: settings.candidate_backends.timeouts,
         }
-        let candidates = experiment.candidates.iter().map(|candidate| {
-            let backend = &candidate.backend;
-            clients.get(&backend.asked, &backend.base)
-        });
-        let candidates = candidates.collect::<anyhow::Result<_>>()?;
-        let register = || Race::register(experiment, candidates);
-        Ok(Some(self.telemetry.register(register)))
     }
+}
+
+/// How an experiment's candidates are asked in races, if it has any.
+fn racers(
+    clients: &mut Clients<LiveBody>,
+    route: &Route,
+) -> anyhow::Result<Option<Vec<Client<LiveBody>>>> {
+    if route.respond != Respond::Fastest {
+        return Ok(None);
+    }
+    let backends = route.candidates.iter().map(|it| &it.backend);
+    let racers = backends.map(|backend| clients.get(&backend.asked, &backend.base));
+    racers.collect::<anyhow::Result<_>>().map(Some)
 }
 
 /// How an experiment's candidates are asked, and who gives second answers. These must not take connections from

@@ -15,7 +15,8 @@ pub(super) fn run(loaded: &Loaded) -> anyhow::Result<()> {
         complain(&format!("warning: {warning}"));
     }
     let routes = lines(&loaded.settings).join("\n#   ");
-    let file = loaded.file.as_deref().unwrap_or("no file");
+    let file = loaded.file.as_ref();
+    let file = file.map_or_else(|| "no file".into(), |file| file.to_string_lossy());
     print(&format!(
         "# the effective configuration ({file})\n{}\n# routes\n#   {routes}\n#   everything else goes to {} alone\n\
          # the configuration is valid\n",

@@ -105,7 +105,10 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
         named: arguments.config,
     };
     match arguments.command.unwrap_or(Command::Run) {
-        Command::Run => run::run(&config::load(&source, &environment)?)?,
+        Command::Run => {
+            let loaded = config::load(&source, &environment)?;
+            run::run(&loaded, source)?;
+        }
         Command::Check { against: None } => check::run(&config::load(&source, &environment)?)?,
         Command::Check {
             against: Some(file),

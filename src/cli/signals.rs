@@ -1,9 +1,10 @@
-//! SIGTERM and SIGINT: the first asks miffy to stop, the second ends it at once.
+//! SIGTERM and SIGINT: the first asks miffy to stop, the second ends it at once. SIGHUP: reads the configuration
+//! again.
 
 use std::io;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::warn;
 
 /// How long the log has for its last line before the process ends.
@@ -29,4 +30,21 @@ pub(super) fn stop() -> io::Result<impl Future<Output = ()>> {
             std::process::exit(1);
         });
     })
+}
+
+/// SIGHUP, which has no other effect from now on.
+pub(super) fn hangups() -> io::Result<Hangups> {
+    signal(SignalKind::hangup()).map(Hangups)
+}
+
+/// The signals of this kind.
+pub(super) struct Hangups(Signal);
+
+impl Hangups {
+    /// Acts on one after the other; those that come while it acts are one.
+    pub(super) async fn each<F: Future<Output = ()>>(mut self, act: impl Fn() -> F) {
+        while self.0.recv().await.is_some() {
+            act().await;
+        }
+    }
 }

@@ -12,6 +12,10 @@ const OF_HEADERS: [&str; 3] = ["set_headers", "add_headers", "headers"];
 pub(super) fn render(merged: &Value, settled: &Kafka, redact: &Redact) -> String {
     let shown = Shown { redact };
     let mut toml = shown.value(merged, "", false);
+    let token = toml.get_mut("admin").and_then(|it| it.get_mut("token"));
+    if let Some(token) = token.filter(|token| token.as_str() != Some("off")) {
+        *token = toml::Value::String(kafka::MASK.to_owned());
+    }
     if let Some(toml::Value::Table(shown)) = toml.get_mut(kafka::TABLE) {
         shown.retain(|name, _| {
             kafka::OWN_KEYS.contains(&name) || settled.properties.contains_key(name)

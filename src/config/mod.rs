@@ -5,6 +5,7 @@
 //!
 //! # Layout
 //!
+//! - `admin`: who may change what runs
 //! - `backend`: one backend of a route
 //! - `backends`: how each side is asked
 //! - `base_url`: where a backend is
@@ -30,6 +31,7 @@
 //! - `spool`: where records wait on disk
 //! - `topics`: names of topics, and how they are created
 
+mod admin;
 mod backend;
 mod backends;
 mod base_url;
@@ -62,6 +64,7 @@ use std::time::Duration;
 
 use config::{Value, ValueKind};
 
+pub use admin::{Admin, Token};
 pub use backend::{Backend, Candidate, Respond};
 pub use backends::{Backends, Pool, Protocol, Timeouts};
 pub use base_url::BaseUrl;
@@ -102,6 +105,10 @@ pub struct Settings {
     pub management_listen: SocketAddr,
     /// The form of the log.
     pub logging: LogFormat,
+    /// Whether the configuration is read again when its file changes.
+    pub watch: bool,
+    /// Who may change what runs, through the management port; `None` for nobody.
+    pub admin: Option<Admin>,
     /// How long a stop may take in all.
     pub shutdown_timeout: Duration,
     /// How long requests are still taken once miffy is told to stop.
@@ -154,6 +161,34 @@ impl Settings {
             .into_iter()
             .collect()
     }
+
+    /// The backends that are miffy itself, if it listens there.
+    #[must_use]
+    pub fn loops(&self, listen: SocketAddr) -> Vec<Problem> {
+        let mut loops = Vec::new();
+        let mut check = |key: String, base: &BaseUrl| {
+            if base.leads_to(listen) {
+                let message = format!("{base} is where miffy itself listens");
+                loops.push(Problem { key, message });
+            }
+        };
+        check("reference".to_owned(), &self.reference);
+        for (index, route) in self.routes.iter().enumerate() {
+            if route.reference.base != self.reference {
+                check(format!("routes[{index}].reference"), &route.reference.base);
+            }
+            for candidate in &route.candidates {
+                check(
+                    format!("routes[{index}].candidate"),
+                    &candidate.backend.base,
+                );
+            }
+            if let NoiseMethod::Secondary(base) = &route.noise {
+                check(format!("routes[{index}].secondary"), base);
+            }
+        }
+        loops
+    }
 }
 
 /// A configuration that was read.
@@ -166,7 +201,7 @@ pub struct Loaded {
     /// The configuration in effect as TOML, secrets masked.
     pub effective: String,
     /// The file that was read, if one was.
-    pub file: Option<String>,
+    pub file: Option<PathBuf>,
 }
 
 /// The second layer.
@@ -233,7 +268,7 @@ pub fn load_management_address(
 struct Merged {
     value: Value,
     /// The file that the second one is, if it is one.
-    file: Option<String>,
+    file: Option<PathBuf>,
     warnings: Vec<String>,
 }
 
@@ -270,7 +305,7 @@ fn merge(source: &Source, environment: &Environment, problems: &mut Problems) ->
 fn second_layer(
     source: &Source,
     environment: &Environment,
-) -> Result<(Option<String>, Layer), (String, String)> {
+) -> Result<(Option<PathBuf>, Layer), (String, String)> {
     let named = match source {
         Source::Text(text) => {
             let origin = "the given configuration";
@@ -299,7 +334,7 @@ fn second_layer(
     // Editors of some systems put a byte order mark first.
     let text = text.trim_start_matches('\u{feff}');
     match Layer::parse(Some(&name), text) {
-        Ok(layer) => Ok((Some(name), layer)),
+        Ok(layer) => Ok((Some(path), layer)),
         Err(message) => Err((name, message)),
     }
 }
@@ -336,6 +371,8 @@ fn read(
         root.problem("management_port", "is the same as port");
     }
     let logging = root.take("logging");
+    let watch = root.take("watch");
+    let admin = admin::read(root.section("admin"));
     let shutdown_timeout = root.take("shutdown_timeout");
     let shutdown_delay: Option<Off<_>> = root.take("shutdown_delay");
     let reference: Option<BaseUrl> = root.take("reference");
@@ -387,6 +424,8 @@ fn read(
         listen: listen?,
         management_listen: management_listen?,
         logging: logging?,
+        watch: watch?,
+        admin: admin?,
         shutdown_timeout: shutdown_timeout?,
         shutdown_delay: shutdown_delay?.0,
         tls: certificate?,

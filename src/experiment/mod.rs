@@ -143,6 +143,15 @@ impl Experiment {
         Ok(())
     }
 
+    /// Takes over what was changed while the experiment before it, of the same name, ran: whether it is paused, and
+    /// how many of the requests are mirrored, unless another sample is configured for it now.
+    pub fn succeed(&self, before: &Self) {
+        self.controls.pause(before.controls.is_paused());
+        if self.sample == before.sample {
+            self.controls.set_rate(before.controls.rate());
+        }
+    }
+
     /// Makes a request one for a backend with this rewrite.
     pub fn rewrite(&self, rewrite: &Rewrite, head: &mut request::Parts) {
         if !rewrite.is_nothing() {
@@ -193,6 +202,7 @@ pub fn asks_for_upgrade(headers: &HeaderMap) -> bool {
 mod tests {
     use super::*;
     use crate::config::{Environment, Redact, Source, load};
+    use crate::matching::Rate;
 
     /// The experiment of a route, written as an inline table without its braces.
     fn experiment(route: &str) -> Experiment {
@@ -232,6 +242,24 @@ mod tests {
             ),
             "a/b%20c"
         );
+    }
+
+    #[test]
+    fn a_successor_takes_over_what_was_set_unless_another_sample_is_configured() {
+        let rate = |part| Rate::new(part).expect("a rate");
+        let before = experiment("path = \"/x\"");
+        before.controls.pause(true);
+        before.controls.set_rate(rate(0.25));
+        let same = experiment("path = \"/x\", key = \"k\"");
+        same.succeed(&before);
+        assert!(same.controls.is_paused());
+        assert_eq!(same.controls.rate(), rate(0.25));
+        let mut other = experiment("path = \"/x\"");
+        other.sample.rate = rate(0.5);
+        other.controls.set_rate(rate(0.5));
+        other.succeed(&before);
+        assert!(other.controls.is_paused());
+        assert_eq!(other.controls.rate(), rate(0.5));
     }
 
     #[test]

@@ -4,11 +4,23 @@
 //! - `/readyz`: 200 while the proxy takes requests, 503 while it stops. It says whether Kafka is reached and how each
 //!   sink is doing, and does not fail for it: the live path needs none.
 //! - `/metrics`: Prometheus's text format.
+//! - `/admin/`: what runs, and changes to it, for who knows the token; without a token configured, nothing.
+//!
+//! # Layout
+//!
+//! - `admin`: the administration
+//! - `gate`: who is let in to it
+//! - `reloads`: asking for a reload of the configuration
+
+mod admin;
+mod gate;
+mod reloads;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use arc_swap::ArcSwap;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -18,7 +30,13 @@ use serde::Serialize;
 
 use crate::delivery::{BrokerState, Delivery, SinkState};
 use crate::proxy::Alive;
+use crate::shadow::Roster;
 use crate::telemetry::Telemetry;
+
+pub use gate::{Gate, Lock, NoRandomness};
+pub use reloads::{
+    NotReloaded, Outcome as ReloadOutcome, Reloaded, Reloads, Request as ReloadRequest, Trigger,
+};
 
 /// The media type of Prometheus's text format.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -34,8 +52,14 @@ pub struct Management {
     pub delivery: Arc<Delivery>,
     /// Where lines of outcomes go, if they go anywhere.
     pub outcomes: Option<Arc<Delivery>>,
-    /// What of its configuration may lose records.
-    pub warnings: Arc<[&'static str]>,
+    /// What is to be known of its configuration.
+    pub warnings: Arc<ArcSwap<Vec<String>>>,
+    /// The experiments, as they run.
+    pub roster: Arc<Roster>,
+    /// Who is let in to the administration.
+    pub gate: Arc<Gate>,
+    /// Where reloads are asked for.
+    pub reloads: Reloads,
     /// The metrics.
     pub telemetry: Arc<Telemetry>,
     /// Brings gauges up to date that are kept elsewhere; to be called in [`Telemetry::register`].
@@ -60,6 +84,8 @@ struct Readiness<'m> {
     kafka: &'static str,
     /// By sink.
     delivery: BTreeMap<&'static str, SinkReadiness>,
+    /// Experiments of which nothing is mirrored for now.
+    paused: Vec<String>,
     warnings: Vec<&'m str>,
 }
 
@@ -95,11 +121,13 @@ impl From<SinkState> for SinkReadiness {
 
 /// The management port's routes.
 pub fn router(management: Management) -> Router {
+    let admin = admin::router(admin::Admin::of(&management));
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(management)
+        .nest("/admin", admin)
 }
 
 async fn healthz(State(management): State<Management>) -> Response {
@@ -123,8 +151,14 @@ async fn readyz(State(management): State<Management>) -> Response {
     let outcomes = management.outcomes.iter();
     let outcomes = outcomes.flat_map(|outcomes| outcomes.sinks());
     let sinks = management.delivery.sinks().into_iter().chain(outcomes);
-    let warnings = management.warnings.iter().copied();
+    let configured = management.warnings.load();
+    let warnings = configured.iter().map(String::as_str);
     let warnings = warnings.chain(management.delivery.warnings());
+    let paused = management.roster.with(|trials| {
+        let experiments = trials.iter().map(|trial| trial.experiment());
+        let paused = experiments.filter(|experiment| experiment.controls.is_paused());
+        paused.map(|experiment| experiment.name.clone()).collect()
+    });
     let readiness = Readiness {
         status,
         kafka: management
@@ -132,6 +166,7 @@ async fn readyz(State(management): State<Management>) -> Response {
             .broker()
             .map_or("off", BrokerState::name),
         delivery: sinks.map(|sink| (sink.name, sink.into())).collect(),
+        paused,
         warnings: warnings.collect(),
     };
     (code, Json(readiness)).into_response()

@@ -19,7 +19,8 @@ pub(super) struct Breaker {
     /// The candidate's name; empty for the secondary.
     candidate: String,
     role: Role,
-    rule: config::Breaker,
+    /// Without one, it is opened by hand only.
+    rule: Option<config::Breaker>,
     now: Mutex<Now>,
     is_open: Gauge,
 }
@@ -39,6 +40,21 @@ enum State {
     Open { until: Instant },
     /// One has passed, and its end decides.
     HalfOpen,
+    /// None passes until somebody closes it.
+    Held,
+}
+
+/// What a breaker does with exchanges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BreakerState {
+    /// They pass.
+    Closed,
+    /// They don't, until the pause is over.
+    Open,
+    /// One has passed after the pause, and its end decides.
+    HalfOpen,
+    /// They don't, until somebody closes it.
+    Held,
 }
 
 /// The right to ask the backend once. Dropped without a report, it decides nothing.
@@ -54,7 +70,7 @@ impl Breaker {
     pub(super) fn register(
         [experiment, candidate]: [&str; 2],
         role: Role,
-        when: config::Breaker,
+        rule: Option<config::Breaker>,
     ) -> Arc<Self> {
         let is_open = metrics::gauge!(
             BREAKER_OPEN,
@@ -62,12 +78,11 @@ impl Breaker {
             "candidate" => candidate.to_owned(),
             "role" => role.name(),
         );
-        is_open.set(0.0);
         Arc::new(Self {
             experiment: experiment.to_owned(),
             candidate: candidate.to_owned(),
             role,
-            rule: when,
+            rule,
             now: Mutex::new(Now {
                 state: State::Closed { failures: 0 },
                 turn: 0,
@@ -81,7 +96,7 @@ impl Breaker {
         match now.state {
             State::Closed { .. } => {}
             State::Open { until } if until <= Instant::now() => now.enter(State::HalfOpen),
-            State::Open { .. } | State::HalfOpen => return Err(Skip::Breaker),
+            State::Open { .. } | State::HalfOpen | State::Held => return Err(Skip::Breaker),
         }
         Ok(Pass {
             breaker: self.clone(),
@@ -93,10 +108,31 @@ impl Breaker {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn open(&self, now: &mut Now) {
-        let until = Instant::now() + self.rule.pause;
-        now.enter(State::Open { until });
-        self.is_open.set(1.0);
+    pub(super) fn state(&self) -> BreakerState {
+        match self.now().state {
+            State::Closed { .. } => BreakerState::Closed,
+            State::Open { .. } => BreakerState::Open,
+            State::HalfOpen => BreakerState::HalfOpen,
+            State::Held => BreakerState::Held,
+        }
+    }
+
+    /// Opens it until it is closed in the same way, or closes it, whyever it was open. What began before has no
+    /// say in it any longer.
+    pub(super) fn hold(&self, open: bool) {
+        let closed = State::Closed { failures: 0 };
+        self.now().enter(if open { State::Held } else { closed });
+    }
+
+    /// Tells the metric.
+    pub(super) fn sample(&self) {
+        let is_open = self.state() != BreakerState::Closed;
+        self.is_open.set(f64::from(u8::from(is_open)));
+    }
+
+    /// Tells the metric that there is nothing here any longer.
+    pub(super) fn retire(&self) {
+        self.is_open.set(0.0);
     }
 }
 
@@ -118,26 +154,33 @@ impl Pass {
     /// Tells whether there was a whole answer.
     pub(super) fn report(self, has_answered: bool) {
         let breaker = &self.breaker;
+        let Some(rule) = breaker.rule else {
+            return;
+        };
+        let open = |now: &mut Now| {
+            let until = Instant::now() + rule.pause;
+            now.enter(State::Open { until });
+        };
         let mut now = breaker.now();
         if now.turn != self.turn {
             return;
         }
         match (now.state, has_answered) {
             (State::Closed { .. }, true) => now.state = State::Closed { failures: 0 },
-            (State::Closed { failures }, false) if failures + 1 < breaker.rule.failures => {
+            (State::Closed { failures }, false) if failures + 1 < rule.failures => {
                 now.state = State::Closed {
                     failures: failures + 1,
                 };
             }
             (State::Closed { .. }, false) => {
-                breaker.open(&mut now);
+                open(&mut now);
                 let Breaker {
                     experiment,
                     candidate,
                     ..
                 } = &**breaker;
                 let role = breaker.role.name();
-                let failures = breaker.rule.failures;
+                let failures = rule.failures;
                 warn!(
                     experiment,
                     candidate, role, failures, "a backend is left alone"
@@ -145,7 +188,6 @@ impl Pass {
             }
             (State::HalfOpen, true) => {
                 now.enter(State::Closed { failures: 0 });
-                breaker.is_open.set(0.0);
                 let Breaker {
                     experiment,
                     candidate,
@@ -154,9 +196,9 @@ impl Pass {
                 let role = breaker.role.name();
                 info!(experiment, candidate, role, "a backend answers again");
             }
-            (State::HalfOpen, false) => breaker.open(&mut now),
+            (State::HalfOpen, false) => open(&mut now),
             // Nothing that began in it is left to end.
-            (State::Open { .. }, _) => {}
+            (State::Open { .. } | State::Held, _) => {}
         }
     }
 }
@@ -180,7 +222,7 @@ mod tests {
 
     fn breaker(failures: usize, pause: Duration) -> Arc<Breaker> {
         let rule = config::Breaker { failures, pause };
-        Breaker::register(["x", "y"], Role::Candidate, rule)
+        Breaker::register(["x", "y"], Role::Candidate, Some(rule))
     }
 
     fn end(breaker: &Arc<Breaker>, has_answered: bool) {
@@ -219,6 +261,45 @@ mod tests {
         end(&breaker, false);
         drop(breaker.pass().expect("the pause is over"));
         assert!(breaker.pass().is_ok());
+    }
+
+    #[test]
+    fn one_that_is_held_open_stays_so_until_it_is_closed_by_hand() {
+        let breaker = breaker(1, Duration::ZERO);
+        let late = breaker.pass().expect("it is closed");
+        breaker.hold(true);
+        late.report(true);
+        assert_eq!(breaker.state(), BreakerState::Held);
+        assert_eq!(breaker.pass().err(), Some(Skip::Breaker));
+        breaker.hold(false);
+        assert_eq!(breaker.state(), BreakerState::Closed);
+        assert!(breaker.pass().is_ok());
+    }
+
+    #[test]
+    fn a_probe_does_not_open_what_is_held_nor_hold_up_what_was_closed() {
+        let breaker = breaker(1, Duration::ZERO);
+        end(&breaker, false);
+        let probe = breaker.pass().expect("the pause is over");
+        breaker.hold(true);
+        drop(probe);
+        assert_eq!(breaker.state(), BreakerState::Held);
+        breaker.hold(false);
+        end(&breaker, false);
+        let probe = breaker.pass().expect("the pause is over");
+        breaker.hold(false);
+        probe.report(false);
+        assert_eq!(breaker.state(), BreakerState::Closed);
+    }
+
+    #[test]
+    fn without_a_rule_only_a_hand_opens_it() {
+        let breaker = Breaker::register(["x", "y"], Role::Candidate, None);
+        for _ in 0..1000 {
+            end(&breaker, false);
+        }
+        breaker.hold(true);
+        assert_eq!(breaker.pass().err(), Some(Skip::Breaker));
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl Trial {
         contender: &Contender,
         sent: &Sent,
         asked: Option<oneshot::Receiver<Ended>>,
-        pass: Option<Pass>,
+        pass: Pass,
     ) -> Result<Side, Skip> {
         let side = match asked {
             None => contender.asked.exchange(&self.experiment, sent).await,
@@ -95,9 +95,7 @@ impl Trial {
                 Ok(Ended::ClientGone) | Err(_) => return Err(Skip::ClientGone),
             },
         };
-        if let Some(pass) = pass {
-            pass.report_side(&side);
-        }
+        pass.report_side(&side);
         Ok(side)
     }
 

@@ -24,6 +24,7 @@
 //! - `judge`: compares, and writes the record
 //! - `ledger`: counts the outcomes
 //! - `noise`: what is noise, by the numbers
+//! - `roster`: the trials that go on
 //! - `second`: asks for second answers of the reference's code
 //! - `threads`: what all of it runs on
 //! - `trial`: takes an experiment's exchanges, and sees each to its end
@@ -37,6 +38,7 @@ mod exchange;
 mod judge;
 mod ledger;
 mod noise;
+mod roster;
 mod second;
 mod threads;
 mod trial;
@@ -57,7 +59,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use asked::CandidateBody;
+pub use breaker::BreakerState;
+pub use contender::Contender;
 pub use ledger::{Account, Ledger};
+pub use noise::{Learned, Location};
+pub use roster::{Roster, Succession};
 pub use threads::Threads;
 pub use trial::{Terms, Trial};
 
@@ -70,7 +76,6 @@ use crate::experiment::{Experiment, Role};
 use crate::outcome::{Outcome, Skip};
 use crate::telemetry::metrics::{EXCHANGE, of_role};
 use bucket::Bucket;
-use contender::Contender;
 use judge::{Bounds, Pair, Publication, Subject, Verdict};
 use threads::half_as_many_as_cores;
 

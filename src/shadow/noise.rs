@@ -53,6 +53,28 @@ struct Counts {
     is_noise: bool,
 }
 
+/// What was learned of a candidate's noise, as of now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Learned {
+    /// Exchanges with a second answer that it was learned from; old ones count half, and less.
+    pub exchanges: u64,
+    /// By name.
+    pub locations: Vec<Location>,
+}
+
+/// What is known of one location.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// Where it is.
+    pub location: String,
+    /// Exchanges in which the candidate differed there.
+    pub raw: u64,
+    /// Exchanges in which the two answers of the reference's code did.
+    pub noise: u64,
+    /// Whether it is taken for noise.
+    pub is_noise: bool,
+}
+
 /// A location that has become noise, or is none any longer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Change {
@@ -126,6 +148,22 @@ impl Statistics {
     /// Whether anything is kept of a location.
     pub(super) fn knows(&self, location: &str) -> bool {
         self.locations.contains_key(location)
+    }
+
+    /// All that is known.
+    pub(super) fn all(&self) -> Learned {
+        let location = |(location, counts): (&String, &Counts)| Location {
+            location: location.clone(),
+            raw: counts.raw,
+            noise: counts.noise,
+            is_noise: self.decide(*counts),
+        };
+        let mut locations: Vec<Location> = self.locations.iter().map(location).collect();
+        locations.sort_by(|a, b| a.location.cmp(&b.location));
+        Learned {
+            exchanges: self.exchanges,
+            locations,
+        }
     }
 
     /// A location's counts; `None` if there is no room for it.

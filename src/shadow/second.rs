@@ -72,7 +72,7 @@ impl Second {
             NoiseMethod::Requery => (reference.clone(), false),
         };
         let names = [experiment.name.as_str(), ""];
-        let breaker = |rule| Breaker::register(names, Role::Secondary, rule);
+        let breaker = |rule| Breaker::register(names, Role::Secondary, Some(rule));
         Some(Self {
             asked: Asked::register(Role::Secondary, backend, client, limits.clone()),
             is_beside,

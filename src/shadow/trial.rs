@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::{Method, Uri};
+use metrics::Gauge;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::asked::CandidateBody;
+use super::breaker::{Breaker, BreakerState};
 use super::contender::{Admission, Contender};
 use super::second::Second;
 use super::{Inner, Judged, Matched, Shadow};
@@ -15,6 +17,7 @@ use crate::client::{self, Client};
 use crate::config;
 use crate::experiment::Experiment;
 use crate::outcome::Skip;
+use crate::telemetry::metrics::{EXPERIMENT_PAUSED, SAMPLE_RATE};
 
 /// The candidates' side of one experiment.
 pub struct Trial {
@@ -24,6 +27,8 @@ pub struct Trial {
     pub(super) contenders: Vec<Contender>,
     pub(super) second: Option<Second>,
     permits: Option<Arc<Semaphore>>,
+    is_paused: Gauge,
+    rate: Gauge,
 }
 
 /// How an experiment's candidates are asked.
@@ -62,7 +67,13 @@ impl Shadow {
         let second = terms.second.as_ref();
         let second =
             second.and_then(|client| Second::register(&experiment, client.clone(), limits, &terms));
+        let gauge = |name: &'static str| {
+            let experiment = experiment.name.clone();
+            metrics::gauge!(name, "experiment" => experiment)
+        };
         Trial {
+            is_paused: gauge(EXPERIMENT_PAUSED),
+            rate: gauge(SAMPLE_RATE),
             shadow: self.0.clone(),
             contenders: candidates.map(contender).collect(),
             second,
@@ -77,6 +88,56 @@ impl Trial {
     #[must_use]
     pub fn experiment(&self) -> &Arc<Experiment> {
         &self.experiment
+    }
+
+    /// Its candidates, in the order of the configuration.
+    #[must_use]
+    pub fn contenders(&self) -> &[Contender] {
+        &self.contenders
+    }
+
+    /// The candidate of this name.
+    #[must_use]
+    pub fn contender(&self, name: &str) -> Option<&Contender> {
+        let mut contenders = self.contenders.iter();
+        contenders.find(|contender| contender.candidate().name == name)
+    }
+
+    /// Takes over what was changed by hand while its predecessor ran.
+    pub(super) fn succeed(&self, before: &Self) {
+        self.experiment.succeed(&before.experiment);
+        for contender in &self.contenders {
+            let before = before.contender(&contender.candidate().name);
+            if before.is_some_and(|before| before.breaker() == BreakerState::Held) {
+                contender.hold_breaker(true);
+            }
+        }
+    }
+
+    /// Tells the metrics how it is.
+    pub(super) fn sample(&self) {
+        let controls = &self.experiment.controls;
+        self.is_paused
+            .set(f64::from(u8::from(controls.is_paused())));
+        self.rate.set(controls.rate().as_f64());
+        self.contenders.iter().for_each(Contender::sample);
+        if let Some(breaker) = self.breaker_of_second() {
+            breaker.sample();
+        }
+    }
+
+    /// Tells the metrics that it is over, though some of its exchanges may still run.
+    pub(super) fn retire(&self) {
+        self.is_paused.set(0.0);
+        self.rate.set(0.0);
+        self.contenders.iter().for_each(Contender::retire);
+        if let Some(breaker) = self.breaker_of_second() {
+            breaker.retire();
+        }
+    }
+
+    fn breaker_of_second(&self) -> Option<&Arc<Breaker>> {
+        self.second.as_ref()?.breaker.as_ref()
     }
 
     /// The right to ask a candidate once, or why not.

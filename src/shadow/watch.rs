@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use metrics::{Counter, Gauge};
 use tracing::info;
 
-use super::noise::{Change, Statistics};
+use super::noise::{self, Change, Statistics};
 use crate::compare::{Differences, Noise};
 use crate::config;
 use crate::telemetry::metrics::{
@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 pub(super) struct Watch {
     experiment: String,
     candidate: String,
-    suppress: bool,
+    rule: config::Noise,
     learned: Mutex<Learned>,
     metrics: WatchMetrics,
 }
@@ -73,12 +73,8 @@ impl Watch {
         Self {
             experiment: experiment.to_owned(),
             candidate: candidate.to_owned(),
-            suppress: rule.suppress,
-            learned: Mutex::new(Learned {
-                statistics: Statistics::new(rule),
-                told: HashMap::new(),
-                untold: BTreeMap::new(),
-            }),
+            rule,
+            learned: Mutex::new(Learned::nothing(rule)),
             metrics: WatchMetrics::register([experiment, candidate], rule.suppress),
         }
     }
@@ -90,12 +86,6 @@ impl Watch {
         let mut learned = self.learned();
         let lesson = learned.statistics.learn(&raw, &noise);
         self.metrics.unlearned.increment(lesson.unlearned);
-        if !lesson.changes.is_empty() {
-            #[expect(clippy::cast_precision_loss, reason = "there are not nearly 2^53")]
-            self.metrics
-                .locations
-                .set(learned.statistics.noisy() as f64);
-        }
         let due = learned.due(lesson.changes, Instant::now());
         drop(learned);
         for change in due {
@@ -115,7 +105,7 @@ impl Watch {
     pub(super) fn noise<'n>(&self, locations: &'n HashSet<String>) -> Noise<'n> {
         Noise {
             locations,
-            suppress: self.suppress,
+            suppress: self.rule.suppress,
         }
     }
 
@@ -130,6 +120,29 @@ impl Watch {
     /// Counts an exchange that has no second answer.
     pub(super) fn unanswered(&self, why: Unanswered) {
         self.metrics.unanswered[why as usize].increment(1);
+    }
+
+    /// All that is known.
+    pub(super) fn tell_all(&self) -> noise::Learned {
+        self.learned().statistics.all()
+    }
+
+    /// Begins anew; says how many locations are forgotten.
+    pub(super) fn forget(&self) -> usize {
+        let before = std::mem::replace(&mut *self.learned(), Learned::nothing(self.rule));
+        before.statistics.all().locations.len()
+    }
+
+    /// Tells the metric.
+    pub(super) fn sample(&self) {
+        let noisy = self.learned().statistics.noisy();
+        #[expect(clippy::cast_precision_loss, reason = "there are not nearly 2^53")]
+        self.metrics.locations.set(noisy as f64);
+    }
+
+    /// Tells the metric that there is nothing here any longer.
+    pub(super) fn retire(&self) {
+        self.metrics.locations.set(0.0);
     }
 
     fn learned(&self) -> MutexGuard<'_, Learned> {
@@ -161,6 +174,14 @@ impl Watch {
 }
 
 impl Learned {
+    fn nothing(rule: config::Noise) -> Self {
+        Self {
+            statistics: Statistics::new(rule),
+            told: HashMap::new(),
+            untold: BTreeMap::new(),
+        }
+    }
+
     /// What is to be told now. A location that goes to and fro is told of once in a while, and in the end
     /// what it is.
     fn due(&mut self, changes: Vec<Change>, now: Instant) -> Vec<Change> {
@@ -256,11 +277,7 @@ mod tests {
     fn a_location_that_goes_to_and_fro_is_told_of_once_in_a_while_and_in_the_end() {
         let source = Source::Text(String::new());
         let loaded = load(&source, &Environment::default()).expect("it is valid");
-        let mut learned = Learned {
-            statistics: Statistics::new(loaded.settings.noise),
-            told: HashMap::new(),
-            untold: BTreeMap::new(),
-        };
+        let mut learned = Learned::nothing(loaded.settings.noise);
         let both = BTreeSet::from(["/a", "/b"]);
         learned.statistics.learn(&both, &both);
         let start = Instant::now();

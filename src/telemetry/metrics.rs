@@ -69,6 +69,16 @@ pub const CONNECTIONS: &str = "miffy_connections";
 pub const LIVE_IN_FLIGHT: &str = "miffy_live_in_flight";
 /// Exchanges being mirrored.
 pub const SHADOW_IN_FLIGHT: &str = "miffy_shadow_in_flight";
+/// Whether an experiment is paused.
+pub const EXPERIMENT_PAUSED: &str = "miffy_experiment_paused";
+/// The part of an experiment's requests that is mirrored.
+pub const SAMPLE_RATE: &str = "miffy_experiment_sample_rate";
+/// Times that the configuration was read again, by result.
+pub const RELOADS: &str = "miffy_config_reloads_total";
+/// When the configuration in effect was read.
+pub const LAST_RELOAD: &str = "miffy_config_last_reload_timestamp_seconds";
+/// Whether the last reload was a success.
+pub const LAST_RELOAD_SUCCESSFUL: &str = "miffy_config_last_reload_successful";
 /// Whether an experiment's candidate, or its secondary, is left alone.
 pub const BREAKER_OPEN: &str = "miffy_breaker_open";
 /// Locations that are taken for noise, by experiment.
@@ -132,7 +142,7 @@ const fn define(
 
 /// Every metric there is.
 #[rustfmt::skip]
-pub const METRICS: [Definition; 38] = [
+pub const METRICS: [Definition; 43] = [
     define(REQUESTS, Kind::Counter, Unit::Count, &["role"],
         "Requests for a backend, by the role it is given: reference, candidate, secondary or upstream."),
     define(GATEWAY_ERRORS, Kind::Counter, Unit::Count, &["status"],
@@ -193,6 +203,16 @@ pub const METRICS: [Definition; 38] = [
         "Requests of clients that are being answered."),
     define(SHADOW_IN_FLIGHT, Kind::Gauge, Unit::Count, &[],
         "Exchanges that are being mirrored or compared."),
+    define(EXPERIMENT_PAUSED, Kind::Gauge, Unit::Count, &["experiment"],
+        "1 while the experiment is paused, 0 while it is not."),
+    define(SAMPLE_RATE, Kind::Gauge, Unit::Count, &["experiment"],
+        "Part of the experiment's requests that is mirrored while it is not paused, from 0 to 1."),
+    define(RELOADS, Kind::Counter, Unit::Count, &["result"],
+        "Times that the configuration was read again, by result: success, or failure, which changes nothing."),
+    define(LAST_RELOAD, Kind::Gauge, Unit::Seconds, &[],
+        "When the configuration in effect was read, in seconds since 1970."),
+    define(LAST_RELOAD_SUCCESSFUL, Kind::Gauge, Unit::Count, &[],
+        "1 if the last reload was a success, or there was none; 0 if it failed, and what was before is in effect."),
     define(BREAKER_OPEN, Kind::Gauge, Unit::Count, &["experiment", "candidate", "role"],
         "1 while a candidate of the experiment, or its secondary, is left alone because it failed too often, 0 while it is asked."),
     define(NOISE_LOCATIONS, Kind::Gauge, Unit::Count, &["experiment", "candidate"],

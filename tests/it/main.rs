@@ -6,6 +6,7 @@
 
 mod support;
 
+mod admin;
 mod against;
 mod binary;
 mod candidates;
@@ -26,6 +27,7 @@ mod outcomes;
 mod proxying;
 mod records;
 mod redaction;
+mod reload;
 mod security;
 mod shadow;
 mod smuggling;

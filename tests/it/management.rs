@@ -19,6 +19,7 @@ async fn busy() -> (Miffy, Broker, [Backend; 2]) {
     let tables = "[compare]\nignore = [\"/never\"]\n";
     let miffy = Setup::of(&reference, &candidate, &broker)
         .more("noise = \"requery\"")
+        .routes(r#"{ path = "/x/{*rest}", name = "x" }, { path = "/race", respond = "fastest" }"#)
         .tables(tables)
         .start();
     for path in ["/x/1", "/x/2", "/other"] {
@@ -35,7 +36,7 @@ async fn a_running_miffy_is_healthy_and_ready_and_says_whether_kafka_is_reached(
         miffy.manage("/healthz").await,
         (200, r#"{"status":"healthy"}"#.to_owned())
     );
-    let reached = r#"{"status":"ready","kafka":"reached","delivery":{"kafka":{"state":"ok","waiting":0,"spooled":0,"dropped":0}},"warnings":["spool.directory is not set: an outage of Kafka longer than the queue lasts (delivery.queue_records, delivery.queue_bytes) will lose records"]}"#;
+    let reached = r#"{"status":"ready","kafka":"reached","delivery":{"kafka":{"state":"ok","waiting":0,"spooled":0,"dropped":0}},"paused":[],"warnings":["spool.directory is not set: an outage of Kafka longer than the queue lasts (delivery.queue_records, delivery.queue_bytes) will lose records"]}"#;
     until("kafka to be reached", || async {
         let (code, text) = miffy.manage("/readyz").await;
         assert_eq!(code, 200, "{text}");

@@ -94,7 +94,7 @@ async fn demo(mut settings: Settings) -> anyhow::Result<()> {
     let (terminal, printer) = Terminal::start();
     let plugs = Plugs {
         observer: Some(Arc::new(terminal.clone())),
-        lost_log_lines: None,
+        ..Plugs::default()
     };
     let app = App::bind(&settings, plugs)
         .context("MIFFY_PORT and MIFFY_MANAGEMENT_PORT choose other ports")?;

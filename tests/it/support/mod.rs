@@ -1,5 +1,6 @@
 //! What the tests are made of.
 
+pub(crate) mod admin;
 pub(crate) mod backend;
 pub(crate) mod broker;
 pub(crate) mod fault;

@@ -135,7 +135,7 @@ impl Miffy {
             stdout,
             stderr,
             readers,
-            _directory: self.directory,
+            directory: self.directory,
         }
     }
 }
@@ -202,6 +202,29 @@ impl Lines {
         }
     }
 
+    /// Waits for so many events of this message in a log of JSON.
+    pub(crate) fn events(&self, message: &str, number: usize) -> Vec<Value> {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            let lines = self.all();
+            let events = lines
+                .iter()
+                .filter_map(|line| serde_json::from_str(line).ok());
+            let events: Vec<Value> = events
+                .filter(|event: &Value| event["message"] == message)
+                .collect();
+            if events.len() >= number {
+                return events;
+            }
+            assert!(
+                Instant::now() < give_up,
+                "{number} of \"{message}\" do not come:\n{}",
+                lines.join("\n")
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Waits for the event of this message in a log of JSON.
     pub(crate) fn event(&self, message: &str) -> Value {
         self.wait(&format!("the event \"{message}\""), |line| {
@@ -217,10 +240,27 @@ pub(crate) struct Running {
     pub(crate) stdout: Lines,
     pub(crate) stderr: Lines,
     readers: Vec<JoinHandle<()>>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Running {
+    /// A file in its directory.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Puts another `config.toml` in the place of its own.
+    pub(crate) fn configure(&self, toml: &str) {
+        std::fs::write(self.path("new.toml"), toml).unwrap();
+        std::fs::rename(self.path("new.toml"), self.path("config.toml")).unwrap();
+    }
+
+    /// Its management port's URL.
+    pub(crate) fn management(&self) -> String {
+        let started = self.stderr.event("started");
+        format!("http://{}", started["management_address"].as_str().unwrap())
+    }
+
     /// Sends it a signal, by its name.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
