@@ -4,7 +4,7 @@ use config::{Value, ValueKind};
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue};
 
-use super::reader::{FromValue, Section, origin};
+use super::reader::{FromValue, Section, literal, origin};
 use crate::matching::{Conditions, Pattern, Test};
 
 /// What a test is of.
@@ -113,14 +113,6 @@ fn one_of(mut section: Section<'_>, place: &str, subject: Subject) -> Option<Tes
     };
     section.finish();
     test
-}
-
-/// A text as it is written. A number with a point would not come out as such.
-fn literal(value: Value) -> Result<String, String> {
-    match value.kind {
-        ValueKind::Float(_) => Err("must be text: write it in quotes".to_owned()),
-        _ => String::from_value(value),
-    }
 }
 
 impl Subject {

@@ -171,6 +171,14 @@ impl FromValue for String {
     }
 }
 
+/// A text as it is written. A number with a point would not come out as such.
+pub(super) fn literal(value: Value) -> Result<String, String> {
+    match value.kind {
+        ValueKind::Float(_) => Err("must be text: write it in quotes".to_owned()),
+        _ => String::from_value(value),
+    }
+}
+
 impl FromValue for u16 {
     fn from_value(value: Value) -> Result<Self, String> {
         let expected = "a port number, 0 to 65535";

@@ -6,7 +6,7 @@ use http::uri::Authority;
 use http::{HeaderName, HeaderValue};
 
 use super::Environment;
-use super::reader::{FromValue, Section, origin};
+use super::reader::{FromValue, Section, literal, origin};
 use crate::rewrite::{Edits, PathTemplate, Rewrite, Template, is_protected};
 
 /// A `Host`.
@@ -86,7 +86,7 @@ fn edits(
                 .ok_or("stands there twice, spelt in two ways".to_owned())
         });
         let edit = name.and_then(|name| {
-            let text = String::from_value(value)?;
+            let text = literal(value)?;
             Ok((name, template(&text)?))
         });
         match edit {

@@ -72,6 +72,10 @@ impl Seen {
         path: &str,
         section: &Section<'_>,
     ) -> Option<String> {
+        if own.as_deref() == Some("") {
+            section.problem("name", "is empty");
+            return None;
+        }
         let is_own = own.is_some();
         let name = own.unwrap_or_else(|| path.to_owned());
         let Some(first) = self.names.get(&name) else {
@@ -153,10 +157,21 @@ fn never_in_a_path(c: char) -> bool {
     matches!(c, '?' | '#' | ' ') || c.is_control()
 }
 
-/// The names of a pattern's parameters, in their order.
+/// The names of a pattern's parameters, in their order; `{{` is a brace.
 pub(super) fn parameters(path: &str) -> impl Iterator<Item = &str> {
-    path.split('{')
-        .filter_map(|part| Some(part.split_once('}')?.0.trim_start_matches('*')))
+    let mut rest = path;
+    std::iter::from_fn(move || {
+        loop {
+            let (_, after) = rest.split_once('{')?;
+            if let Some(escaped) = after.strip_prefix('{') {
+                rest = escaped;
+                continue;
+            }
+            let (name, behind) = after.split_once('}')?;
+            rest = behind;
+            return Some(name.trim_start_matches('*'));
+        }
+    })
 }
 
 /// A parameter's name that stands in the pattern twice.
@@ -167,4 +182,22 @@ fn repeated_parameter(path: &str) -> Option<&str> {
         seen.push(*name);
         repeated
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_what_stands_in_single_braces() {
+        for (path, expected) in [
+            ("/a", &[][..]),
+            ("/{id}/{*rest}", &["id", "rest"]),
+            ("/{{id}}/{x}", &["x"]),
+            ("/{{{id}}}", &["id"]),
+            ("/{id", &[]),
+        ] {
+            assert_eq!(parameters(path).collect::<Vec<_>>(), expected, "{path}");
+        }
+    }
 }

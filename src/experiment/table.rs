@@ -95,11 +95,40 @@ fn by_specificity(a: &str, b: &str) -> Ordering {
 
 /// How little a segment of a pattern says.
 fn kind(segment: &str) -> u8 {
+    // A doubled brace is one that stands there.
+    let segment = segment.replace("{{", "").replace("}}", "");
     match segment.find('{') {
         None => 0,
         // A parameter with text around it.
         Some(start) if start > 0 || !segment.ends_with('}') => 1,
         Some(_) if segment.starts_with("{*") => 3,
         Some(_) => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_goes_before_parameters_and_parameters_before_the_rest() {
+        let mut paths = [
+            "/{*rest}",
+            "/user/{id}",
+            "/{a}/me",
+            "/user/{id}.json",
+            "/user/{{x}}",
+            "/user/me",
+        ];
+        paths.sort_by(|a, b| by_specificity(a, b));
+        let expected = [
+            "/user/{{x}}",
+            "/user/me",
+            "/user/{id}.json",
+            "/user/{id}",
+            "/{a}/me",
+            "/{*rest}",
+        ];
+        assert_eq!(paths, expected);
     }
 }

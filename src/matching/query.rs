@@ -80,7 +80,8 @@ mod tests {
         #[test]
         fn what_was_encoded_is_found(name in ".*", value in ".*", other in "[a-z&=]*") {
             let encoded = |text: &str| -> String {
-                text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+                let bytes = text.bytes().flat_map(|byte| format!("%{byte:02X}").into_bytes());
+                bytes.map(char::from).collect()
             };
             let query = format!("{other}&{}={}", encoded(&name), encoded(&value));
             let last = values(&query, &name).last().map(Cow::into_owned);

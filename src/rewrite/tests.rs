@@ -46,15 +46,9 @@ fn head(target: &str, lines: &[(&str, &str)]) -> request::Parts {
 }
 
 fn lines(headers: &HeaderMap) -> Vec<(&str, &str)> {
-    let text = |value: &'_ HeaderValue| value.to_str().expect("text").to_owned();
     headers
         .iter()
-        .map(|(name, value)| {
-            (
-                name.as_str(),
-                Box::leak(text(value).into_boxed_str()) as &str,
-            )
-        })
+        .map(|(name, value)| (name.as_str(), value.to_str().expect("text")))
         .collect()
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, Version};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use miffy::app::Plugs;
@@ -16,6 +16,7 @@ use crate::support::backend::{Arrived, Backend, json, nobody, read_head};
 use crate::support::broker::{Broker, Published};
 use crate::support::miffy::{Miffy, Setup, outcomes};
 use crate::support::process;
+use crate::support::tls::{Authority, Echo};
 use crate::support::within;
 
 async fn ok(_: Arrived) -> axum::response::Response {
@@ -384,6 +385,34 @@ async fn each_candidate_has_its_own_patience_and_its_own_outcome() {
     let ended = miffy.outcomes(2).await;
     let expected = outcomes([("candidate_failed.timeout", 1), ("equal", 1)]);
     assert_eq!(ended, expected);
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn candidates_at_one_place_are_each_asked_in_their_own_way() {
+    let (broker, authority, other) = (Broker::start(), Authority::new(), Authority::new());
+    let reference = Echo::plain().await;
+    let candidate = Echo::over_tls(&authority, &["h2", "http/1.1"]).await;
+    let url = candidate.url();
+    let (ca, wrong) = (authority.file(), other.file());
+    let candidates = format!(
+        r#"known = {{ url = "{url}", tls = {{ ca = "{}" }} }},
+           old = {{ url = "{url}", tls = {{ insecure = true }}, protocol = "http1" }},
+           strange = {{ url = "{url}", tls = {{ ca = "{}" }} }}"#,
+        ca.display(),
+        wrong.display()
+    );
+    let routes = format!(r#"{{ path = "/x", candidates = {{ {candidates} }} }}"#);
+    let setup = Setup::of(reference.url(), nobody(), &broker);
+    let miffy = setup.routes(&routes.replace('\n', " ")).start();
+    let answer = miffy.post("/x", "a body").await;
+    assert_eq!(answer.text().await.unwrap(), "a body");
+    let ended = miffy.outcomes(3).await;
+    let expected = outcomes([("candidate_failed.connect", 1), ("equal", 2)]);
+    assert_eq!(ended, expected);
+    let mut versions: Vec<Version> = candidate.seen().iter().map(|seen| seen.version).collect();
+    versions.sort_by_key(|version| *version == Version::HTTP_2);
+    assert_eq!(versions, [Version::HTTP_11, Version::HTTP_2]);
     miffy.stop().await;
 }
 
