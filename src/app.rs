@@ -39,7 +39,6 @@ use crate::shadow::{self, Observer, Roster, Shadow, Threads};
 use crate::telemetry::metrics as names;
 use crate::telemetry::{Telemetry, Throttle};
 use crate::tls::ServerCertificate;
-use look::{Look, Looks};
 use planner::Planner;
 use reload::{ReloadMetrics, Reloader, Running};
 
@@ -165,17 +164,9 @@ impl App {
             settings.forwarded,
             metrics,
         ));
-        let certificate = match &settings.tls {
-            Some(identity) => Some(Arc::new(ServerCertificate::load(identity.clone())?)),
-            None => None,
-        };
-        let tls = certificate
-            .as_ref()
-            .map(ServerCertificate::config)
-            .transpose()?;
-        let acceptor = tls.map(|config| TlsAcceptor::from(Arc::new(config)));
-        let router = proxy::router(proxy.clone());
-        let server = telemetry.register(|| Server::register(router, settings.clients, acceptor));
+        let (certificate, acceptor) = tls(settings)?;
+        let routes = proxy::router(proxy.clone());
+        let server = telemetry.register(|| Server::register(routes, settings.clients, acceptor));
         let connections = Connections::default();
         let gauges = Gauges {
             connections: connections.counter(),
@@ -194,30 +185,19 @@ impl App {
         gate.set(Gate::lock(settings.admin.as_ref())?);
         let stopping = Arc::new(AtomicBool::new(false));
         let (reloads, requests) = Reloads::channel();
-        let file = plugs.origin.as_ref().and_then(|origin| origin.file.clone());
-        if settings.watch && file.is_none() {
-            warn!("watch is set, and there is no configuration file to look at");
-        }
-        let look = file.as_deref().map(Look::at);
-        let reloader = Reloader {
-            requests,
-            running: Arc::new(Running {
-                origin: plugs.origin,
-                started: settings.clone(),
-                planner: Mutex::new(planner),
-                proxy,
-                roster: roster.clone(),
-                gate: gate.clone(),
-                warnings: warnings.clone(),
-                stopping: stopping.clone(),
-                was_empty: look == Some(Look::Empty),
-                listen: listener.local_addr()?,
-            }),
-            metrics: telemetry.register(ReloadMetrics::register),
-            watch: settings.watch,
-            looks: file.zip(look.map(Looks::from)),
-            needs_restart: Vec::new(),
+        let running = Running {
+            origin: plugs.origin,
+            started: settings.clone(),
+            planner: Mutex::new(planner),
+            proxy,
+            roster: roster.clone(),
+            gate: gate.clone(),
+            warnings: warnings.clone(),
+            stopping: stopping.clone(),
+            listen: listener.local_addr()?,
         };
+        let metrics = telemetry.register(ReloadMetrics::register);
+        let reloader = Reloader::new(requests, running, metrics);
         let management = Management {
             alive: Alive::default(),
             stopping,
@@ -314,6 +294,18 @@ impl App {
         drop((beside, self.threads));
         ended
     }
+}
+
+/// The certificate that clients are shown, and what accepts their connections with it.
+fn tls(
+    settings: &Settings,
+) -> anyhow::Result<(Option<Arc<ServerCertificate>>, Option<TlsAcceptor>)> {
+    let Some(identity) = &settings.tls else {
+        return Ok((None, None));
+    };
+    let certificate = Arc::new(ServerCertificate::load(identity.clone())?);
+    let acceptor = TlsAcceptor::from(Arc::new(certificate.config()?));
+    Ok((Some(certificate), Some(acceptor)))
 }
 
 /// Reads the certificate that clients are shown again when it changes.

@@ -9,7 +9,8 @@
 //! - A file is the same for a while before it is read, and after that, so that one that is being written is not taken
 //!   for whole. An empty one is valid, and nearly always one that is being written, so that it is refused.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -46,15 +47,17 @@ const FAILED: &str =
 /// Reloads the configuration, one time after the other.
 #[derive(Debug)]
 pub(super) struct Reloader {
-    pub(super) requests: mpsc::Receiver<ReloadRequest>,
-    pub(super) running: Arc<Running>,
-    pub(super) metrics: ReloadMetrics,
+    requests: mpsc::Receiver<ReloadRequest>,
+    running: Arc<Running>,
+    metrics: ReloadMetrics,
     /// Whether its file is looked at.
-    pub(super) watch: bool,
+    watch: bool,
     /// The file, if there is one.
-    pub(super) looks: Option<(PathBuf, Looks)>,
+    looks: Option<(PathBuf, Looks)>,
+    /// Whether there was nothing in the file at start.
+    was_empty: bool,
     /// The keys that wait for a restart.
-    pub(super) needs_restart: Vec<String>,
+    needs_restart: Vec<String>,
 }
 
 /// What a configuration is applied to.
@@ -69,8 +72,6 @@ pub(super) struct Running {
     pub(super) gate: Arc<Gate>,
     pub(super) warnings: Arc<ArcSwap<Vec<String>>>,
     pub(super) stopping: Arc<AtomicBool>,
-    /// Whether there was nothing in the file at start.
-    pub(super) was_empty: bool,
     /// Where clients connect.
     pub(super) listen: std::net::SocketAddr,
 }
@@ -91,6 +92,30 @@ struct Done {
 }
 
 impl Reloader {
+    /// What reloads when it is asked to by these requests. Looks at the file for the first time.
+    pub(super) fn new(
+        requests: mpsc::Receiver<ReloadRequest>,
+        running: Running,
+        metrics: ReloadMetrics,
+    ) -> Self {
+        let watch = running.started.watch;
+        let origin = running.origin.as_ref();
+        let file = origin.and_then(|origin| origin.file.clone());
+        if watch && file.is_none() {
+            warn!("watch is set, and there is no configuration file to look at");
+        }
+        let look = file.as_deref().map(Look::at);
+        Self {
+            requests,
+            running: Arc::new(running),
+            metrics,
+            watch,
+            looks: file.zip(look.map(Looks::from)),
+            was_empty: look == Some(Look::Empty),
+            needs_restart: Vec::new(),
+        }
+    }
+
     /// Reloads whenever it is asked to, or the file changes.
     pub(super) async fn run(mut self) {
         let mut tick = interval(LOOK);
@@ -141,7 +166,8 @@ impl Reloader {
         }
         let running = self.running.clone();
         let path = self.looks.as_ref().map(|(path, _)| path.clone());
-        let done = spawn_blocking(move || running.reload(path)).await;
+        let was_empty = self.was_empty;
+        let done = spawn_blocking(move || running.reload(path.as_deref(), was_empty)).await;
         let (look, done) = done.unwrap_or_else(|_panicked| {
             let defect = "miffy itself failed: a defect";
             (None, Err(NotReloaded::Unusable(defect.to_owned())))
@@ -182,11 +208,15 @@ impl Reloader {
 
 impl Running {
     /// Reads the configuration and applies it. Blocks.
-    fn reload(&self, path: Option<PathBuf>) -> (Option<Look>, Result<Done, NotReloaded>) {
+    fn reload(
+        &self,
+        path: Option<&Path>,
+        was_empty: bool,
+    ) -> (Option<Look>, Result<Done, NotReloaded>) {
         let Some(origin) = &self.origin else {
             return (None, Err(NotReloaded::Nowhere));
         };
-        let look = || path.as_deref().map(Look::at);
+        let look = || path.map(Look::at);
         let mut before = look();
         for _ in 0..ATTEMPTS {
             if path.is_some() {
@@ -194,9 +224,16 @@ impl Running {
             }
             let now = look();
             if now == before {
-                if now == Some(Look::Empty) && !self.was_empty {
-                    let message = "the configuration's file is empty".to_owned();
-                    return (now, Err(NotReloaded::Unusable(message)));
+                let refusal = match now {
+                    Some(Look::Empty) if !was_empty => Some("the configuration's file is empty"),
+                    // Reading a pipe might never end.
+                    Some(Look::Unreadable(ErrorKind::Unsupported)) => {
+                        Some("the configuration did not come from a file that can be read again")
+                    }
+                    _ => None,
+                };
+                if let Some(message) = refusal {
+                    return (now, Err(NotReloaded::Unusable(message.to_owned())));
                 }
                 let loaded = (origin.load)();
                 if look() == now {

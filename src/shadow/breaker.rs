@@ -70,7 +70,7 @@ impl Breaker {
     pub(super) fn register(
         [experiment, candidate]: [&str; 2],
         role: Role,
-        rule: Option<config::Breaker>,
+        when: Option<config::Breaker>,
     ) -> Arc<Self> {
         let is_open = metrics::gauge!(
             BREAKER_OPEN,
@@ -82,7 +82,7 @@ impl Breaker {
             experiment: experiment.to_owned(),
             candidate: candidate.to_owned(),
             role,
-            rule,
+            rule: when,
             now: Mutex::new(Now {
                 state: State::Closed { failures: 0 },
                 turn: 0,
@@ -154,11 +154,11 @@ impl Pass {
     /// Tells whether there was a whole answer.
     pub(super) fn report(self, has_answered: bool) {
         let breaker = &self.breaker;
-        let Some(rule) = breaker.rule else {
+        let Some(when) = breaker.rule else {
             return;
         };
         let open = |now: &mut Now| {
-            let until = Instant::now() + rule.pause;
+            let until = Instant::now() + when.pause;
             now.enter(State::Open { until });
         };
         let mut now = breaker.now();
@@ -167,7 +167,7 @@ impl Pass {
         }
         match (now.state, has_answered) {
             (State::Closed { .. }, true) => now.state = State::Closed { failures: 0 },
-            (State::Closed { failures }, false) if failures + 1 < rule.failures => {
+            (State::Closed { failures }, false) if failures + 1 < when.failures => {
                 now.state = State::Closed {
                     failures: failures + 1,
                 };
@@ -180,7 +180,7 @@ impl Pass {
                     ..
                 } = &**breaker;
                 let role = breaker.role.name();
-                let failures = rule.failures;
+                let failures = when.failures;
                 warn!(
                     experiment,
                     candidate, role, failures, "a backend is left alone"

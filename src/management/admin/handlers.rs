@@ -17,7 +17,7 @@ use super::refusal::Refusal;
 use super::view::{Experiment, Experiments, Noise};
 use crate::management::{Reloaded, Trigger};
 use crate::matching::Rate;
-use crate::shadow::Trial;
+use crate::shadow::{Contender, Trial};
 
 /// The description of all this.
 pub(super) const OPENAPI: &str = include_str!("../../../docs/openapi.json");
@@ -147,7 +147,7 @@ pub(super) async fn forget_noise(
 ) -> Answer<Noise> {
     admin.with(name, |trial| {
         let contenders = trial.contenders().iter();
-        let locations: usize = contenders.map(|contender| contender.forget_noise()).sum();
+        let locations: usize = contenders.map(Contender::forget_noise).sum();
         let experiment = &trial.experiment().name;
         info!(remote = %peer.ip(), experiment, locations, "learned noise was forgotten");
         Ok(trial.into())

@@ -94,8 +94,7 @@ fn routes() -> [(&'static str, &'static str, MethodRouter<Admin>); 12] {
 
 /// What is below `/admin`.
 pub(super) fn router(admin: Admin) -> Router {
-    let routes = routes();
-    let router = routes
+    let router = routes()
         .into_iter()
         .fold(Router::new(), |router, (path, _, does)| {
             router.route(path, does)
