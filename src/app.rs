@@ -31,6 +31,7 @@ use tracing::{info, warn};
 use crate::capture::{Budget, Limits};
 use crate::config::{Loaded, Problems, Settings};
 use crate::delivery::{Delivery, SinkState, Totals};
+use crate::hooks::Hooks;
 use crate::management::{self, Gate, Management, Reloads};
 use crate::outcomes::Stream;
 use crate::proxy::{self, Alive, Connections, LiveMetrics, Proxy, Server};
@@ -54,9 +55,20 @@ const BACKLOG: u32 = 4096;
 /// The longest part of a stop that is kept for delivering what the rest of it found.
 const MAX_DELIVERY_SHARE: Duration = Duration::from_secs(5);
 
-/// What can be plugged into miffy.
+/// What can be plugged into miffy. [`Hooks`] alone are plugs, too.
+///
+/// ```
+/// use miffy::app::Plugs;
+/// use miffy::hooks::Hooks;
+///
+/// let hooks = Hooks::new().finished(|exchange| println!("{exchange:?}"));
+/// let plugs = Plugs::from(hooks);
+/// # let _plugs = plugs;
+/// ```
 #[derive(Default)]
 pub struct Plugs {
+    /// Is asked, and told, of every mirrored request; and sinks.
+    pub hooks: Hooks,
     /// Is told of every outcome.
     pub observer: Option<Arc<dyn Observer>>,
     /// Counts the log lines that were lost.
@@ -77,6 +89,15 @@ impl std::fmt::Debug for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut shown = f.debug_struct("Origin");
         shown.field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+impl From<Hooks> for Plugs {
+    fn from(hooks: Hooks) -> Self {
+        Self {
+            hooks,
+            ..Self::default()
+        }
     }
 }
 
@@ -130,7 +151,11 @@ impl App {
         let listener = bind(settings.listen)?;
         let management_listener = bind(settings.management_listen)?;
         let telemetry = Arc::new(Telemetry::new());
-        let delivery = telemetry.register(|| Delivery::start(settings, record::shorten))?;
+        let (hooks, sinks) = telemetry.register(|| plugs.hooks.attach());
+        let delivery = telemetry.register(|| {
+            let delivery = Delivery::start(settings, record::shorten)?;
+            delivery.with(settings, record::shorten, sinks)
+        })?;
         let delivery = Arc::new(delivery);
         let stream = telemetry.register(|| Stream::start(settings))?;
         let outcomes = stream.as_ref().map(|stream| stream.delivery().clone());
@@ -149,6 +174,7 @@ impl App {
             max_message: max_message(settings),
             delivery: delivery.clone(),
             observers: plugs.observer.into_iter().chain(stream).collect(),
+            hooks,
         };
         let shadow = telemetry.register(|| Shadow::register(parts));
         let metrics = telemetry.register(LiveMetrics::register);

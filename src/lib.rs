@@ -23,6 +23,7 @@
 //! - [`experiment`]: what is tested
 //! - [`matching`]: conditions on requests, and samples
 //! - [`rewrite`]: what backends are sent instead
+//! - [`hooks`]: what is plugged in, in code
 //! - [`client`]: the client towards backends
 //! - [`proxy`]: the live path
 //! - [`capture`]: bounded copies of an exchange; where the live path and the shadow meet
@@ -52,6 +53,7 @@ pub mod config;
 pub mod content;
 pub mod delivery;
 pub mod experiment;
+pub mod hooks;
 mod json;
 mod librdkafka;
 pub mod management;

@@ -64,6 +64,10 @@ pub enum Skip {
     SampledOut,
     /// The experiment is paused.
     Paused,
+    /// A hook did not choose the candidate.
+    NotChosen,
+    /// A hook failed that chooses, edits or compares.
+    Hook,
     /// It asked for an upgrade of the connection (RFC 9110 §7.8).
     Upgrade,
     /// As many exchanges were mirrored as may be at a time.
@@ -119,10 +123,12 @@ impl Cause {
 }
 
 impl Skip {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 14] = [
         Self::Method,
         Self::SampledOut,
         Self::Paused,
+        Self::NotChosen,
+        Self::Hook,
         Self::Upgrade,
         Self::InFlight,
         Self::Breaker,
@@ -141,6 +147,8 @@ impl Skip {
             Self::Method => "method",
             Self::SampledOut => "sampled_out",
             Self::Paused => "paused",
+            Self::NotChosen => "not_chosen",
+            Self::Hook => "hook",
             Self::Upgrade => "upgrade",
             Self::InFlight => "in_flight",
             Self::Breaker => "breaker",

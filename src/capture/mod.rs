@@ -89,6 +89,15 @@ impl From<&request::Parts> for RequestHead {
     }
 }
 
+/// A request, whole: what everybody is sent, but for what is rewritten.
+#[derive(Debug)]
+pub struct Sent {
+    /// Its head.
+    pub head: RequestHead,
+    /// Its body.
+    pub body: Captured,
+}
+
 /// A response, whole.
 #[derive(Debug)]
 pub struct Answer {

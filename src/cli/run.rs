@@ -20,12 +20,12 @@ pub(super) fn run(loaded: &Loaded, source: Source) -> anyhow::Result<()> {
         "configured"
     );
     let plugs = Plugs {
-        observer: None,
         lost_log_lines: Some(Box::new(log.dropped_lines())),
         origin: Some(Origin {
             load: Box::new(move || config::load(&source, &Environment::of_process())),
             file: loaded.file.clone(),
         }),
+        ..Plugs::default()
     };
     block_on(async {
         let (stop, hangups) = (signals::stop()?, signals::hangups()?);

@@ -217,6 +217,18 @@ pub fn shorten(text: &str, max: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}…", &text[..end]))
 }
 
+/// A path with `*` for each index, if it is a JSON Pointer.
+fn location(path: &str) -> String {
+    if !path.starts_with('/') {
+        return path.to_owned();
+    }
+    let is_index = |part: &str| !part.is_empty() && part.bytes().all(|it| it.is_ascii_digit());
+    let parts = path
+        .split('/')
+        .map(|part| if is_index(part) { "*" } else { part });
+    parts.collect::<Vec<_>>().join("/")
+}
+
 /// How many bytes two texts begin with in common.
 pub(super) fn common_prefix(a: impl AsRef<[u8]>, b: impl AsRef<[u8]>) -> usize {
     let pairs = a.as_ref().iter().zip(b.as_ref());
@@ -288,6 +300,31 @@ impl Differences {
             // The list has no gaps.
             None => self.room = 0,
         }
+    }
+
+    /// Adds what was found elsewhere than in [`compare`](super::compare()): by its path, and by the JSON texts of
+    /// both values as they may be shown.
+    pub(crate) fn add_found(
+        &mut self,
+        path: String,
+        kind: Kind,
+        values: (Option<String>, Option<String>),
+    ) {
+        let location = location(&path);
+        let (reference, candidate) = match values {
+            (Some(reference), Some(candidate)) if reference != candidate => {
+                let (reference, candidate) = Shown::pair(&reference, &candidate);
+                (Some(reference), Some(candidate))
+            }
+            (reference, candidate) => (
+                reference.map(|text| Shown::json(&text)),
+                candidate.map(|text| Shown::json(&text)),
+            ),
+        };
+        self.add(location, kind, None, || {
+            let path = shorten(&path, Shown::MAX).into_owned();
+            Difference::new(path, kind, (reference, candidate))
+        });
     }
 
     fn classify(&mut self, location: &str, kind: Kind) {

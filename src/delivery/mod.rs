@@ -24,6 +24,7 @@
 //! - `ledger`: what became of the records
 //! - `lines`: records as lines, for sinks of such
 //! - `metrics`: that, for everybody to see
+//! - `plugged`: sinks that are written in code
 //! - `outgoing`: a record, and its form on disk
 //! - `shared`: what publishers, lane and sink share
 //! - `sink`: what a lane knows of a sink
@@ -36,6 +37,7 @@ mod ledger;
 mod lines;
 mod metrics;
 mod outgoing;
+mod plugged;
 mod shared;
 mod sink;
 mod stdout;
@@ -60,6 +62,7 @@ pub use outgoing::Outgoing;
 pub use sink::Problem;
 
 use crate::config;
+use crate::hooks::Plugged;
 use crate::spool::{self, Spool};
 use crate::telemetry::Throttle;
 use crate::telemetry::metrics::DELIVERY;
@@ -67,6 +70,7 @@ use file::FileSink;
 use kafka::KafkaSink;
 use lane::{END_PATIENCE, Lane};
 use ledger::Ledger;
+use plugged::PluggedSink;
 use shared::{Bounds, Shared};
 use sink::{Reports, Sink};
 use stdout::StdoutSink;
@@ -108,6 +112,11 @@ pub enum StartError {
     /// Standard output can't be used.
     #[error("standard output can't be used: {0}")]
     Stdout(io::Error),
+    /// A sink of a hook has a name that can't be one.
+    #[error(
+        "the name of a sink must be of letters, digits, `_` and `-`, and no other sink's: {0:?}"
+    )]
+    Name(&'static str),
     /// There is no thread for a lane.
     #[error("a thread can't be started: {0}")]
     Thread(io::Error),
@@ -193,6 +202,33 @@ impl Delivery {
         let topic = outcomes.topic.as_deref();
         let topics = topic.map(|topic| BTreeSet::from([topic]));
         starter.start_all(topics, outcomes.file.as_ref(), outcomes.stdout)
+    }
+
+    /// Starts lanes of sinks that are written in code, too. To be called in
+    /// [`Telemetry::register`](crate::telemetry::Telemetry).
+    pub(crate) fn with(
+        mut self,
+        settings: &config::Settings,
+        shorten: Shorten,
+        sinks: Vec<Plugged>,
+    ) -> Result<Self, StartError> {
+        let starter = Starter {
+            settings,
+            queue: settings.delivery,
+            spool: settings.spool.as_ref(),
+            shorten,
+            names: DIFFERENCES,
+        };
+        for Plugged { name, sink } in sinks {
+            let is_taken = self.lanes.iter().any(|lane| lane.name == name);
+            if is_taken || !plugged::is_name(name) {
+                return Err(StartError::Name(name));
+            }
+            let start =
+                |reports| PluggedSink::start(name, sink, reports).map_err(StartError::Thread);
+            self.lanes.push(starter.start(name, start)?);
+        }
+        Ok(self)
     }
 
     /// Queues a record for every sink, or drops it where there is no room; never waits.

@@ -62,6 +62,8 @@ pub struct Record<'a> {
     pub experiment: &'a Experiment,
     /// Who was asked beside the reference.
     pub asked: &'a Candidate,
+    /// What it was asked for, if that is not what the configuration says.
+    pub target: Option<&'a str>,
     /// The request.
     pub request: &'a RequestHead,
     /// Its body.
@@ -137,6 +139,17 @@ impl Record<'_> {
         Ok((answer.status.as_u16(), message))
     }
 
+    /// Where the candidate was asked, if the reference was asked for this target.
+    fn candidate_url(&self, target: &str) -> String {
+        match self.target {
+            Some(target) => {
+                let target = self.experiment.redaction.target(target);
+                format!("{}{target}", self.asked.backend.base)
+            }
+            None => self.url(&self.asked.backend, target),
+        }
+    }
+
     /// Where a backend was asked for this target.
     fn url(&self, backend: &Backend, target: &str) -> String {
         let target = backend.rewrite.target(target, self.params);
@@ -191,7 +204,7 @@ impl Record<'_> {
             },
             candidate: CandidateShape {
                 name: &self.asked.name,
-                url: self.url(&self.asked.backend, target),
+                url: self.candidate_url(target),
                 response: response(&view.candidate),
                 timing: self.candidate.into(),
             },

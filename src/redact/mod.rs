@@ -32,7 +32,7 @@ pub use glob::Glob;
 
 use crate::config::Redact;
 use crate::content::Media;
-use crate::json::pattern::{Pattern, Tracker};
+use crate::json::pattern::{self, Pattern, Segment, Tracker};
 use crate::json::{Document, Value};
 
 /// The mask of what nobody compares.
@@ -212,6 +212,47 @@ impl Redaction {
             return Cow::Borrowed(value.text());
         }
         Cow::Owned(self.cut_out(value, &hidden, Masks::Told))
+    }
+
+    /// A value by its JSON text as it may be shown that somebody found at this path: a JSON Pointer, `status`,
+    /// `header:` with a name, or anything else, which may come from wherever. `media` says what the body is that
+    /// pointers lead into.
+    pub(crate) fn found<'v>(&self, path: &str, text: &'v str, media: Media) -> Cow<'v, str> {
+        let mask = || Cow::Owned(format!("\"{}\"", self.mask(text.as_bytes())));
+        if path == "status" {
+            return Cow::Borrowed(text);
+        }
+        if let Some(name) = path.strip_prefix("header:") {
+            return match serde_json::from_str::<String>(text) {
+                Ok(value) => match name.parse() {
+                    Ok(name) => {
+                        let shown = self.header_value(&name, value.as_bytes());
+                        Cow::Owned(serde_json::Value::from(shown.into_owned()).to_string())
+                    }
+                    Err(_) => mask(),
+                },
+                Err(_) if name.parse().is_ok_and(|name| !self.hides_header(&name)) => text.into(),
+                Err(_) => mask(),
+            };
+        }
+        if !self.hides_bodies() {
+            return Cow::Borrowed(text);
+        }
+        let segments = match path.strip_prefix('/') {
+            Some(pointer) => pattern::segments(pointer),
+            None => None,
+        };
+        let (Some(segments), Some(document)) = (segments, Document::parse(text.as_bytes())) else {
+            return mask();
+        };
+        let mut tracker = self.tracker(media);
+        for segment in &segments {
+            tracker.enter(match segment.parse() {
+                Ok(index) => Segment::Index(index),
+                Err(_) => Segment::Key(segment),
+            });
+        }
+        Cow::Owned(self.show(document.root(), &mut tracker).into_owned())
     }
 
     /// A whole document with a mask for each hidden value; `None` if there is none. All else is as it is

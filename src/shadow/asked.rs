@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::Request;
 use http::header::CONTENT_LENGTH;
+use http::{Request, request};
 use http_body_util::{Either, Full};
 use metrics::{Counter, Histogram};
 use tracing::warn;
@@ -60,9 +60,22 @@ impl Asked {
 
     /// Sends the backend what the reference is sent, but for what is rewritten, and reads its answer to the end.
     pub(super) async fn exchange(&self, experiment: &Experiment, sent: &Sent) -> Side {
+        let (head, body) = self.request(experiment, sent);
+        self.send(head, body).await
+    }
+
+    /// What it is sent: the request again, but for what is rewritten.
+    pub(super) fn request(&self, experiment: &Experiment, sent: &Sent) -> (request::Parts, Bytes) {
+        let mut head = head(&sent.head);
+        experiment.rewrite(&self.backend.rewrite, &mut head);
+        (head, sent.body.content.bytes().clone())
+    }
+
+    /// Sends it this, and reads its answer to the end.
+    pub(super) async fn send(&self, head: request::Parts, body: Bytes) -> Side {
         let started = Instant::now();
         self.requests.increment(1);
-        self.answer(experiment, sent, started)
+        self.answer(head, body, started)
             .await
             .map_err(|failure| Failed {
                 failure,
@@ -72,14 +85,13 @@ impl Asked {
 
     async fn answer(
         &self,
-        experiment: &Experiment,
-        sent: &Sent,
+        head: request::Parts,
+        body: Bytes,
         started: Instant,
     ) -> Result<Answer, Failure> {
-        let (mut parts, body) = request(&sent.head, sent.body.content.bytes()).into_parts();
-        let Backend { base, rewrite, .. } = &self.backend;
-        experiment.rewrite(rewrite, &mut parts);
-        let sent = self.client.send(base, self.role, parts, body);
+        let base = &self.backend.base;
+        let body = framed(&head, body);
+        let sent = self.client.send(base, self.role, head, body);
         let response = sent.await.map_err(|error| {
             let failure = match error {
                 client::Error::Backend { failure, .. } => failure,
@@ -112,18 +124,22 @@ impl Asked {
     }
 }
 
-/// The request again: the same head, and the body framed as it was.
-fn request(head: &RequestHead, body: &Bytes) -> Request<CandidateBody> {
-    let body = Full::new(body.clone());
-    let body = if head.headers.contains_key(CONTENT_LENGTH) {
-        Either::Left(body)
-    } else {
-        Either::Right(Unmeasured::new(body, ()))
-    };
-    let mut request = Request::new(body);
+/// The head of the request again.
+fn head(head: &RequestHead) -> request::Parts {
+    let mut request = Request::new(());
     request.method_mut().clone_from(&head.method);
     *request.uri_mut() = head.target.clone().into();
     request.headers_mut().clone_from(&head.headers);
     request.extensions_mut().clone_from(&head.extensions);
-    request
+    request.into_parts().0
+}
+
+/// The body, framed as the head says.
+fn framed(head: &request::Parts, body: Bytes) -> CandidateBody {
+    let body = Full::new(body);
+    if head.headers.contains_key(CONTENT_LENGTH) {
+        Either::Left(body)
+    } else {
+        Either::Right(Unmeasured::new(body, ()))
+    }
 }

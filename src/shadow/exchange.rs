@@ -3,14 +3,15 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared, join_all};
+use futures_util::future::{BoxFuture, Either, Shared, join_all};
+use futures_util::{FutureExt, TryFutureExt};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::Judged;
 use super::breaker::Pass;
 use super::contender::Contender;
+use super::hooked::ToSend;
 use super::judge::{Pair, Sent};
 use super::second::{Beside, may_ask_again};
 use super::trial::{Entrant, Trial};
@@ -19,7 +20,14 @@ use crate::compare::Comparison;
 use crate::outcome::Skip;
 
 /// How the reference's side ends; `None` if the client goes away first. All pairs of an exchange wait for it.
-type Reference = Shared<BoxFuture<'static, Option<Arc<Side>>>>;
+pub(super) type Reference = Shared<BoxFuture<'static, Option<Arc<Side>>>>;
+
+/// How a candidate is asked.
+struct Asking {
+    /// How its side ends, if it is asked already.
+    asked: Option<oneshot::Receiver<Ended>>,
+    pass: Pass,
+}
 
 /// Both sides of an exchange.
 pub(super) type Sides = (Arc<Side>, Side);
@@ -51,6 +59,7 @@ impl Trial {
                 return;
             }
         };
+        let entrants = self.chosen(entrants, &sent).await;
         let mut admitted = Vec::with_capacity(entrants.len());
         for mut entrant in entrants {
             let admit = || self.admit(&self.contenders[entrant.ticket.place()]);
@@ -61,12 +70,16 @@ impl Trial {
         }
         let places = admitted.iter().map(|(entrant, _)| entrant.ticket.place());
         let beside = self.beside(places, &sent);
+        let trial = &*self;
         let pairs = admitted.into_iter().map(|(entrant, admission)| {
             let Entrant { ticket, asked, .. } = entrant;
-            let contender = &self.contenders[ticket.place()];
-            let side = self.side(contender, &sent, asked, admission.pass);
-            let both = self.both(reference.clone(), side);
-            let judged = self.judged(contender, &sent, both, beside.clone());
+            let contender = &trial.contenders[ticket.place()];
+            let asking = Asking {
+                asked,
+                pass: admission.pass,
+            };
+            let beside = beside.clone();
+            let judged = trial.judged(contender, &sent, asking, reference.clone(), beside);
             async move {
                 let judged = tokio::select! {
                     biased;
@@ -74,45 +87,39 @@ impl Trial {
                     judged = judged => judged,
                 };
                 drop(admission.permits);
-                ticket.end(judged);
+                trial.over(contender, ticket.ending(judged))
             }
         });
-        join_all(pairs).await;
+        let over = join_all(pairs).await;
+        self.finished(&sent, &reference, over).await;
     }
 
-    /// The candidate's side: what it answers, or what it answered to who asked it already.
-    async fn side(
-        &self,
-        contender: &Contender,
-        sent: &Sent,
-        asked: Option<oneshot::Receiver<Ended>>,
-        pass: Pass,
-    ) -> Result<Side, Skip> {
-        let side = match asked {
-            None => contender.asked.exchange(&self.experiment, sent).await,
-            Some(asked) => match asked.await {
-                Ok(Ended::Over(side)) => side,
-                Ok(Ended::ClientGone) | Err(_) => return Err(Skip::ClientGone),
-            },
-        };
-        pass.report_side(&side);
-        Ok(side)
-    }
-
-    /// A pair whose sides end so, judged.
+    /// A pair, asked and judged.
     async fn judged(
         &self,
         contender: &Contender,
         sent: &Arc<Sent>,
-        both: impl Future<Output = Result<Sides, Skip>>,
+        Asking { asked, pass }: Asking,
+        reference: Reference,
         beside: Option<Beside<'_>>,
     ) -> Result<Judged, Skip> {
+        let (side, target) = match asked {
+            Some(asked) => (Either::Left(told(asked)), None),
+            None => {
+                let ToSend { head, body, target } = self.request(contender, sent).await?;
+                let side = contender.asked.send(head, body).map(Ok);
+                (Either::Right(side), target)
+            }
+        };
+        let side = side.inspect_ok(|side| pass.report_side(side));
+        let both = self.both(reference, side);
         let (sides, second) = self.with_second(beside, contender, pin!(both)).await?;
         let (reference, candidate) = sides;
         let pair = Pair {
             sent: sent.clone(),
             reference,
-            candidate,
+            candidate: Arc::new(candidate),
+            target,
             second,
         };
         self.judge(contender, pair).await
@@ -169,7 +176,7 @@ impl Trial {
     async fn judge(&self, contender: &Contender, pair: Pair) -> Result<Judged, Skip> {
         let shadow = &self.shadow;
         let durations = [&shadow.durations.reference, &shadow.durations.candidate];
-        for (side, duration) in [&*pair.reference, &pair.candidate]
+        for (side, duration) in [&*pair.reference, &*pair.candidate]
             .into_iter()
             .zip(durations)
         {
@@ -189,9 +196,20 @@ impl Trial {
         if before.as_ref().is_some_and(differs) {
             pair.second = self.ask_again(contender, &pair).await;
         }
+        if self.compares(&subject, &pair) {
+            return self.judge_in_code(pair, before, subject).await;
+        }
         let (judge, bounds) = (shadow.judge, shadow.bounds);
         let judge = move |pair: &Pair| judge(pair, before, &subject, bounds);
         shadow.work(pair, limits, judge).await
+    }
+}
+
+/// The side of a candidate that somebody else asks.
+async fn told(asked: oneshot::Receiver<Ended>) -> Result<Side, Skip> {
+    match asked.await {
+        Ok(Ended::Over(side)) => Ok(side),
+        Ok(Ended::ClientGone) | Err(_) => Err(Skip::ClientGone),
     }
 }
 

@@ -6,11 +6,13 @@
 
 use std::sync::Arc;
 
+use http::uri::PathAndQuery;
 use tracing::error;
 use uuid::Uuid;
 
 use super::watch::{Unanswered, Watch};
-use crate::capture::{Answer, Captured, Content, RequestHead, Side};
+pub(super) use crate::capture::Sent;
+use crate::capture::{Answer, Captured, Content, Side};
 use crate::compare::{self, Bodies, Comparison, Differences, Hashed, Head, Noise, Rules, compare};
 use crate::config::{Candidate, NoiseMethod};
 use crate::content::{self, Body};
@@ -22,19 +24,14 @@ use crate::record::Record;
 /// What is a record's size beside its key and value, at most, in librdkafka's count.
 const OVERHEAD: usize = 512;
 
-/// What everybody was sent, but for what was rewritten.
-#[derive(Debug)]
-pub(super) struct Sent {
-    pub(super) head: RequestHead,
-    pub(super) body: Captured,
-}
-
 /// Both sides of an exchange, over.
 #[derive(Debug)]
 pub(super) struct Pair {
     pub(super) sent: Arc<Sent>,
     pub(super) reference: Arc<Side>,
-    pub(super) candidate: Side,
+    pub(super) candidate: Arc<Side>,
+    /// What the candidate was asked for, if a hook changed that.
+    pub(super) target: Option<PathAndQuery>,
     /// Another answer of the reference's code.
     pub(super) second: Option<Arc<Answer>>,
 }
@@ -84,7 +81,7 @@ impl Pair {
         };
         let sides = [
             (*self.reference).as_ref().ok(),
-            self.candidate.as_ref().ok(),
+            (*self.candidate).as_ref().ok(),
         ];
         let answers = sides.into_iter().chain([self.second.as_deref()]).flatten();
         let answers = answers.map(|answer| of(&answer.headers, &answer.body));
@@ -93,7 +90,7 @@ impl Pair {
 
     /// What differs by the rules alone, if both answered.
     pub(super) fn compare(&self, subject: &Subject) -> Option<Comparison> {
-        match (&*self.reference, &self.candidate) {
+        match (&*self.reference, &*self.candidate) {
             (Ok(reference), Ok(candidate)) => {
                 Some(compared(reference, candidate, &subject.experiment, None))
             }
@@ -108,8 +105,18 @@ impl Pair {
         subject: &Subject,
         bounds: Bounds,
     ) -> Verdict {
+        let (outcome, comparison) = self.settle(before, subject);
+        self.publish(outcome, comparison, subject, bounds)
+    }
+
+    /// How it ended, and what differs.
+    pub(super) fn settle(
+        &self,
+        before: Option<Comparison>,
+        subject: &Subject,
+    ) -> (Outcome, Comparison) {
         let experiment = &*subject.experiment;
-        let (outcome, comparison) = match (&*self.reference, &self.candidate) {
+        match (&*self.reference, &*self.candidate) {
             (Ok(_), Ok(_)) if !subject.candidate.compare => {
                 (Outcome::Uncompared, Comparison::default())
             }
@@ -128,7 +135,17 @@ impl Pair {
             }
             (Err(failed), _) => failure(Outcome::ReferenceFailed(failed.failure.cause)),
             (_, Err(failed)) => failure(Outcome::CandidateFailed(failed.failure.cause)),
-        };
+        }
+    }
+
+    /// Writes its record, if it is to have one.
+    pub(super) fn publish(
+        &self,
+        outcome: Outcome,
+        comparison: Comparison,
+        subject: &Subject,
+        bounds: Bounds,
+    ) -> Verdict {
         let record = if outcome == Outcome::Equal || !subject.candidate.compare {
             Publication::Nothing
         } else {
@@ -183,6 +200,7 @@ impl Pair {
             id: Uuid::now_v7(),
             experiment,
             asked: &subject.candidate,
+            target: self.target.as_ref().map(PathAndQuery::as_str),
             request: head,
             request_body: body,
             params: &params,

@@ -20,6 +20,7 @@
 //! - `breaker`: leaves a backend alone that fails
 //! - `bucket`: a rate that is not exceeded
 //! - `contender`: one candidate of a trial
+//! - `hooked`: where hooks come in
 //! - `exchange`: asks everybody, and waits for them
 //! - `judge`: compares, and writes the record
 //! - `ledger`: counts the outcomes
@@ -35,6 +36,7 @@ mod breaker;
 mod bucket;
 mod contender;
 mod exchange;
+mod hooked;
 mod judge;
 mod ledger;
 mod noise;
@@ -73,6 +75,7 @@ use crate::config::Candidate;
 use crate::content;
 use crate::delivery::Delivery;
 use crate::experiment::{Experiment, Role};
+use crate::hooks::Attached;
 use crate::outcome::{Outcome, Skip};
 use crate::telemetry::metrics::{EXCHANGE, of_role};
 use bucket::Bucket;
@@ -132,6 +135,8 @@ pub struct Parts {
     pub delivery: Arc<Delivery>,
     /// Are told of every outcome, each whatever becomes of the others.
     pub observers: Vec<Arc<dyn Observer>>,
+    /// Is asked, and told, of every exchange.
+    pub(crate) hooks: Attached,
 }
 
 /// The candidates' side of every experiment.
@@ -144,6 +149,7 @@ struct Inner {
     ledger: Ledger,
     delivery: Arc<Delivery>,
     observers: Vec<Arc<dyn Observer>>,
+    hooks: Attached,
     permits: Arc<Semaphore>,
     max_in_flight: usize,
     max_wait: Duration,
@@ -184,6 +190,7 @@ impl Shadow {
             ledger: Ledger::new(),
             delivery: parts.delivery,
             observers: parts.observers,
+            hooks: parts.hooks,
             permits: Arc::new(Semaphore::new(parts.max_in_flight)),
             max_in_flight: parts.max_in_flight,
             max_wait: parts.max_wait,
@@ -259,6 +266,9 @@ impl From<&RequestHead> for Matched {
 /// A pair and what became of it.
 type Judged = (Pair, Verdict);
 
+/// How a matched request ended for a candidate: the outcome, and the pair with what differs, unless it was skipped.
+type Ending = (Outcome, Option<(Pair, Differences)>);
+
 /// Compares a pair, unless it was before, and writes its record.
 type Judge = fn(&Pair, Option<Comparison>, &Subject, Bounds) -> Verdict;
 
@@ -283,7 +293,12 @@ impl Inner {
     }
 
     /// Counts an outcome, hands its record over, and then tells whoever wants to know.
-    fn end(&self, contender: &Contender, matched: &Matched, judged: Result<Judged, Skip>) {
+    fn end(
+        &self,
+        contender: &Contender,
+        matched: &Matched,
+        judged: Result<Judged, Skip>,
+    ) -> Ending {
         let (outcome, record, pair) = match judged {
             Ok((pair, verdict)) => {
                 let comparison = verdict.comparison;
@@ -300,14 +315,14 @@ impl Inner {
             Publication::Unwritable => self.delivery.unwritable(),
         }
         if self.observers.is_empty() {
-            return;
+            return (outcome, pair);
         }
         let Subject {
             experiment,
             candidate,
             ..
         } = &*contender.subject;
-        let pair = pair.as_ref();
+        let sides = pair.as_ref();
         let report = Report {
             experiment,
             candidate,
@@ -316,13 +331,14 @@ impl Inner {
             received: matched.received,
             lot: matched.lot,
             outcome,
-            request_bytes: pair.map(|(pair, _)| pair.sent.body.len),
-            pair: pair.map(|(pair, found)| (&*pair.reference, &pair.candidate, found)),
+            request_bytes: sides.map(|(pair, _)| pair.sent.body.len),
+            pair: sides.map(|(pair, found)| (&*pair.reference, &*pair.candidate, found)),
         };
         for observer in &self.observers {
             // If it panics, which the panic hook tells of, that is its own affair.
             let _panicked = catch_unwind(AssertUnwindSafe(|| observer.ended(&report)));
         }
+        (outcome, pair)
     }
 }
 

@@ -34,6 +34,7 @@ fn trial(judge: Judge) -> (Shadow, Arc<Trial>) {
         max_message: 1,
         delivery: Arc::new(delivery.expect("a producer")),
         observers: Vec::new(),
+        hooks: crate::hooks::Attached::default(),
     };
     let client = Client::new(&settings.candidate_backends, []).expect("a client");
     let terms = Terms {

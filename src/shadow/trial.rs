@@ -11,7 +11,7 @@ use super::asked::CandidateBody;
 use super::breaker::{Breaker, BreakerState};
 use super::contender::{Admission, Contender};
 use super::second::Second;
-use super::{Inner, Judged, Matched, Shadow};
+use super::{Ending, Inner, Judged, Matched, Shadow};
 use crate::capture::{self, Ended, Exchange, Mirror, RequestBody, Slot};
 use crate::client::{self, Client};
 use crate::config;
@@ -157,11 +157,13 @@ pub(super) struct Entrant {
 
 impl Trial {
     /// The candidates that are to be asked; the others have their outcome.
-    fn enter(self: &Arc<Self>, exchange: &Exchange) -> Vec<Entrant> {
+    fn enter(self: &Arc<Self>, exchange: &Exchange, may_choose: bool) -> Vec<Entrant> {
         let shadow = &self.shadow;
         shadow.ledger.matched(self.contenders.len());
         // A client that sends slowly is to hold up nobody but itself.
         let is_whole = !matches!(exchange.request_body, RequestBody::Pending(_));
+        // Who is not chosen takes no permit.
+        let is_whole = is_whole && !(may_choose && shadow.hooks.chooses());
         let matched = Arc::new(Matched::from(&exchange.request));
         let mut entrants = Vec::with_capacity(self.contenders.len());
         for (place, contender) in self.contenders.iter().enumerate() {
@@ -193,12 +195,13 @@ impl Trial {
 
 impl Mirror for Trial {
     fn offer(self: Arc<Self>, exchange: Exchange) {
-        let entrants = self.enter(&exchange);
+        let entrants = self.enter(&exchange, true);
         self.start(exchange, entrants);
     }
 
     fn race(self: Arc<Self>, exchange: Exchange) -> Vec<Option<Slot>> {
-        let mut entrants = self.enter(&exchange);
+        // The live path waits for no hook.
+        let mut entrants = self.enter(&exchange, false);
         let mut slots: Vec<Option<Slot>> = self.contenders.iter().map(|_| None).collect();
         for entrant in &mut entrants {
             let (slot, asked) = capture::slot();
@@ -243,15 +246,20 @@ impl Ticket {
         self.place
     }
 
-    pub(super) fn end(mut self, judged: Result<Judged, Skip>) {
-        self.conclude(judged);
+    pub(super) fn end(self, judged: Result<Judged, Skip>) {
+        let _ending = self.ending(judged);
     }
 
-    fn conclude(&mut self, judged: Result<Judged, Skip>) {
+    /// Ends, and gives what became of it.
+    pub(super) fn ending(mut self, judged: Result<Judged, Skip>) -> Ending {
+        self.conclude(judged)
+    }
+
+    fn conclude(&mut self, judged: Result<Judged, Skip>) -> Ending {
         self.ended = true;
         let shadow = &self.trial.shadow;
         let contender = &self.trial.contenders[self.place];
-        shadow.end(contender, &self.matched, judged);
+        shadow.end(contender, &self.matched, judged)
     }
 }
 

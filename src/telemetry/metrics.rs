@@ -89,6 +89,8 @@ pub const NOISE_DIFFERENCES: &str = "miffy_noise_differences_total";
 pub const NOISE_UNANSWERED: &str = "miffy_noise_unanswered_total";
 /// Locations that there was no room to learn, by experiment.
 pub const NOISE_UNLEARNED: &str = "miffy_noise_unlearned_total";
+/// Calls of hooks that came to nothing, by hook and reason.
+pub const HOOK_FAILURES: &str = "miffy_hook_failures_total";
 /// Times that a client met a limit.
 pub const CLIENT_LIMITS: &str = "miffy_client_limits_total";
 /// Bytes of captured bodies.
@@ -142,7 +144,7 @@ const fn define(
 
 /// Every metric there is.
 #[rustfmt::skip]
-pub const METRICS: [Definition; 43] = [
+pub const METRICS: [Definition; 44] = [
     define(REQUESTS, Kind::Counter, Unit::Count, &["role"],
         "Requests for a backend, by the role it is given: reference, candidate, secondary or upstream."),
     define(GATEWAY_ERRORS, Kind::Counter, Unit::Count, &["status"],
@@ -223,6 +225,8 @@ pub const METRICS: [Definition; 43] = [
         "Mirrored requests that had no second answer of the reference's code though there was to be one, by reason."),
     define(NOISE_UNLEARNED, Kind::Counter, Unit::Count, &["experiment", "candidate"],
         "Times that a location was not learned, because compare.noise.max_locations were known."),
+    define(HOOK_FAILURES, Kind::Counter, Unit::Count, &["hook", "reason"],
+        "Calls of hooks that panicked, were cut off, were not made, or gave what can't be used."),
     define(CAPTURED_BYTES, Kind::Gauge, Unit::Bytes, &[],
         "Size of the bodies that are held for comparison."),
     define(LOG_LINES_DROPPED, Kind::Counter, Unit::Count, &[],

@@ -80,7 +80,7 @@ async fn an_outage_and_a_restart_lose_nothing_and_keep_the_order_of_keys() {
     let (code, text) = miffy.manage("/readyz").await;
     assert_eq!(code, 200);
     assert!(
-        text.contains(r#""spooled":20,"dropped":0}},"warnings":[]"#),
+        text.contains(r#""spooled":20,"dropped":0}},"paused":[],"warnings":[]"#),
         "{text}"
     );
     miffy.stop().await;
