@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::capture::{Budget, Limits};
-use crate::config::{Loaded, Problems, Settings};
+use crate::config::{Environment, Loaded, Problems, Settings, Source, load_for_hooks};
 use crate::delivery::{Delivery, SinkState, Totals};
 use crate::hooks::Hooks;
 use crate::management::{self, Gate, Management, Reloads};
@@ -146,6 +146,36 @@ impl Stop {
 }
 
 impl App {
+    /// miffy by a configuration in TOML, with the defaults for what it leaves out; the environment says nothing. Must be
+    /// called within a runtime.
+    ///
+    /// ```no_run
+    /// use miffy::app::App;
+    /// use miffy::hooks::Hooks;
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> anyhow::Result<()> {
+    /// let config = r#"
+    ///     reference = "http://127.0.0.1:3000"
+    ///     candidate = "http://127.0.0.1:3001"
+    ///     routes = [{ path = "/{*path}" }]
+    ///     kafka.enabled = false
+    /// "#;
+    /// let hooks = Hooks::new().finished(|exchange| println!("{exchange:?}"));
+    /// let app = App::from_toml(config, hooks.into())?;
+    /// app.run(async { tokio::signal::ctrl_c().await.unwrap_or_default() }).await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Every problem of the configuration, each with its key; or why a port can't be bound, or a sink not be used.
+    pub fn from_toml(config: &str, plugs: Plugs) -> anyhow::Result<Self> {
+        let source = Source::Text(config.to_owned());
+        let loaded = load_for_hooks(&source, &Environment::default())?;
+        Self::bind(&loaded.settings, plugs)
+    }
+
     /// Binds the ports and builds everything. Must be called within a runtime.
     pub fn bind(settings: &Settings, plugs: Plugs) -> anyhow::Result<Self> {
         let listener = bind(settings.listen)?;

@@ -42,6 +42,42 @@
 //! - [`tls`]: certificates, and whom to believe
 //! - `librdkafka`: the one module with calls to C
 //!
+//! # Use
+//!
+//! `miffy` is a program, and this is what it is made of. A program of one's own builds an [`app::App`] and plugs
+//! [`hooks::Hooks`] into it:
+//!
+//! ```
+//! use http::Method;
+//! use miffy::app::App;
+//! use miffy::config::{Environment, Source, load_for_hooks};
+//! use miffy::hooks::{Choice, Hooks};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> anyhow::Result<()> {
+//! let config = r#"
+//!     reference = "http://127.0.0.1:3000"
+//!     candidate = "http://127.0.0.1:3001"
+//!     routes = [{ path = "/{*path}" }]
+//!     kafka.enabled = false
+//! "#;
+//! let source = Source::Text(config.to_owned());
+//! let mut settings = load_for_hooks(&source, &Environment::default())?.settings;
+//! # settings.shutdown_delay = None;
+//! // Free ports, as a test wants them.
+//! settings.listen = ([127, 0, 0, 1], 0).into();
+//! settings.management_listen = settings.listen;
+//!
+//! let hooks = Hooks::new()
+//!     .choose(|request| Choice::from(request.method() == Method::GET))
+//!     .finished(|exchange| println!("{exchange:?}"));
+//! let app = App::bind(&settings, hooks.into())?;
+//! println!("http://{}", app.address()?);
+//! // It runs until this future ends; here, it does at once.
+//! app.run(std::future::ready(())).await
+//! # }
+//! ```
+//!
 //! [`proxy`] and [`shadow`] don't know each other.
 
 pub mod app;

@@ -306,11 +306,11 @@ impl Differences {
     /// both values as they may be shown.
     pub(crate) fn add_found(
         &mut self,
-        path: String,
+        path: &str,
         kind: Kind,
         values: (Option<String>, Option<String>),
     ) {
-        let location = location(&path);
+        let location = location(path);
         let (reference, candidate) = match values {
             (Some(reference), Some(candidate)) if reference != candidate => {
                 let (reference, candidate) = Shown::pair(&reference, &candidate);
@@ -322,7 +322,7 @@ impl Differences {
             ),
         };
         self.add(location, kind, None, || {
-            let path = shorten(&path, Shown::MAX).into_owned();
+            let path = shorten(path, Shown::MAX).into_owned();
             Difference::new(path, kind, (reference, candidate))
         });
     }

@@ -608,3 +608,19 @@ fn noise_within_the_items_of_a_list_in_no_order_stays_where_it_is_if_the_list_is
     let all = ["/*/at", "/*/id", "/*/price"].map(str::to_owned);
     assert_eq!(locations(&[]), all.into());
 }
+
+#[test]
+fn what_is_found_elsewhere_is_counted_by_its_place_and_shown_as_it_is() {
+    let mut differences = Differences::none(2);
+    let text = |text: &str| Some(text.to_owned());
+    differences.add_found("/a/12/b", Kind::Changed, (text("1"), text("\"x\"")));
+    differences.add_found("/a/3/b", Kind::Changed, (None, text("[1]")));
+    differences.add_found("elapsed 7", Kind::Changed, (text("1"), text("1")));
+    assert_eq!(differences.total(), 3);
+    let listed = differences.list().iter();
+    let listed: Vec<_> = listed.map(|it| (&*it.path, &*it.location)).collect();
+    assert_eq!(listed, [("/a/12/b", "/a/*/b"), ("/a/3/b", "/a/*/b")]);
+    let first = &differences.list()[0];
+    assert_eq!(first.reference.as_ref().map(Shown::as_json), Some("1"));
+    assert_eq!(first.candidate.as_ref().map(Shown::as_json), Some("\"x\""));
+}

@@ -222,6 +222,33 @@ pub enum Source {
 ///
 /// Every problem of the configuration, each with its key.
 pub fn load(source: &Source, environment: &Environment) -> Result<Loaded, Problems> {
+    load_for(Reader::Somewhere, source, environment)
+}
+
+/// As [`load`] does, for a program that takes what is found itself ([`Hooks`](crate::hooks::Hooks)): records need not
+/// go anywhere else.
+///
+/// # Errors
+///
+/// As those of [`load`].
+pub fn load_for_hooks(source: &Source, environment: &Environment) -> Result<Loaded, Problems> {
+    load_for(Reader::Hooks, source, environment)
+}
+
+/// Who reads what is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    /// Whoever reads what a sink of the configuration takes.
+    Somewhere,
+    /// This program.
+    Hooks,
+}
+
+fn load_for(
+    reader: Reader,
+    source: &Source,
+    environment: &Environment,
+) -> Result<Loaded, Problems> {
     let mut problems = Problems::default();
     let Some(merged) = merge(source, environment, &mut problems) else {
         return Err(problems);
@@ -229,7 +256,12 @@ pub fn load(source: &Source, environment: &Environment) -> Result<Loaded, Proble
     let mut warnings = merged.warnings;
     let problems = RefCell::new(problems);
     let settings = read(merged.value.clone(), environment, &problems, &mut warnings);
-    let problems = problems.into_inner();
+    let mut problems = problems.into_inner();
+    let goes_nowhere = |it: &Settings| !it.kafka.enabled && it.file.is_none() && !it.stdout;
+    if reader == Reader::Somewhere && settings.as_ref().is_some_and(goes_nowhere) {
+        let message = "is false, and neither file.path nor stdout.enabled is set: differences would go nowhere";
+        problems.add("kafka.enabled", message);
+    }
     match settings {
         Some(settings) if problems.is_empty() => {
             warnings.extend(unset(&merged.value, &settings));
@@ -449,10 +481,6 @@ fn read(
     };
     check_loops(&settings, candidate.as_ref(), problems);
     outcomes::check(&settings, problems);
-    if !settings.kafka.enabled && settings.file.is_none() && !settings.stdout {
-        let message = "is false, and neither file.path nor stdout.enabled is set: differences would go nowhere";
-        problems.borrow_mut().add("kafka.enabled", message);
-    }
     Some(settings)
 }
 

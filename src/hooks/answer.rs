@@ -10,6 +10,18 @@ use crate::capture::{self, Content};
 use crate::content::{self, Body};
 
 /// A backend's answer, whole: nothing is masked.
+///
+/// ```
+/// use miffy::hooks::Hooks;
+///
+/// let hooks = Hooks::new().finished(|exchange| {
+///     if let Some(answer) = exchange.reference().answer() {
+///         let text = answer.text().unwrap_or_else(|error| format!("({error})"));
+///         println!("{} {text:?} in {:?}", answer.status(), answer.elapsed());
+///     }
+/// });
+/// # let _hooks = hooks;
+/// ```
 #[derive(Clone, Copy)]
 pub struct Answer<'a> {
     answer: &'a capture::Answer,

@@ -10,6 +10,7 @@ use super::{
     Choice, Choose, Compare, Edit, EditRequest, Edited, Finish, Finished, Hooks, Judgement, Pair,
     Plugged, Request,
 };
+use crate::compare::Comparison;
 use crate::config::Candidate;
 
 /// Hooks, each with what makes its calls.
@@ -106,13 +107,14 @@ impl Attached {
         })
     }
 
-    /// What two answers are; as they were found to be, without a hook.
-    pub(crate) async fn compare(&self, pair: Pair) -> Result<Judgement, Reason> {
+    /// What differs of two answers; what was found, without a hook.
+    pub(crate) async fn compare(&self, pair: Pair) -> Result<Comparison, Reason> {
         let Some(Hooked { hook, runner }) = &self.compare else {
-            return Ok(Judgement::as_it_is());
+            return Ok(pair.settle(Judgement::as_it_is()));
         };
         let hook = hook.clone();
-        runner.run(move || hook(&pair)).await
+        // There may be many differences, so that they are seen to within the call.
+        runner.run(move || pair.settle(hook(&pair))).await
     }
 
     /// Shows what is over to whoever looks on.

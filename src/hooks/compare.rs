@@ -6,12 +6,10 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{Answer, Request};
-use crate::capture;
-use crate::capture::Side;
+use crate::capture::{self, Side};
 use crate::compare::{self, Comparison, Differences, Kind};
 use crate::config;
 use crate::content::Media;
-use crate::redact::Redaction;
 
 /// What is noted of a comparison whose differences a hook replaced.
 const REPLACED: &str = "compared in code, in place of the rules";
@@ -26,6 +24,13 @@ pub struct Pair {
 }
 
 /// What a comparison in code makes of what the rules have found.
+///
+/// ```
+/// use miffy::hooks::Judgement;
+///
+/// assert_eq!(Judgement::as_it_is(), Judgement::Add(vec![]));
+/// assert_eq!(Judgement::equal(), Judgement::Replace(vec![]));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[must_use = "it is the comparison's result"]
 pub enum Judgement {
@@ -111,6 +116,38 @@ impl Pair {
         self.found.differences.total()
     }
 
+    /// What differs by this judgement.
+    pub(super) fn settle(&self, judgement: Judgement) -> Comparison {
+        let mut found = (*self.found).clone();
+        let experiment = self.request.of();
+        let more = match judgement {
+            Judgement::Add(more) => more,
+            Judgement::Replace(instead) => {
+                found.differences = Differences::none(experiment.rules.max_differences);
+                found.notes.push(REPLACED.to_owned());
+                instead
+            }
+        };
+        // Bodies of several documents are compared as one array, which patterns of places know.
+        let is_one = |answer: Answer<'_>| Media::of(answer.headers()) == Media::Json;
+        let media = if is_one(self.reference()) && is_one(self.candidate()) {
+            Media::Json
+        } else {
+            Media::Events
+        };
+        let redaction = &experiment.redaction;
+        for difference in more {
+            let shown = |value: Option<Value>| {
+                let text = value?.to_string();
+                Some(redaction.found(&difference.path, &text, media).into_owned())
+            };
+            let values = (shown(difference.reference), shown(difference.candidate));
+            let differences = &mut found.differences;
+            differences.add_found(&difference.path, difference.kind, values);
+        }
+        found
+    }
+
     fn answer(&self, place: usize) -> Answer<'_> {
         let answer: &capture::Answer = (*self.sides[place]).as_ref().expect("both answered");
         Answer::new(answer, self.request.of().rules.limits)
@@ -126,40 +163,6 @@ impl Judgement {
     /// The answers are equal, whatever the rules have found.
     pub fn equal() -> Self {
         Self::Replace(Vec::new())
-    }
-
-    /// What becomes of what the rules have found.
-    pub(crate) fn apply(
-        self,
-        found: &mut Comparison,
-        sides: [&Side; 2],
-        rules: &compare::Rules,
-        redaction: &Redaction,
-    ) {
-        let more = match self {
-            Self::Add(more) => more,
-            Self::Replace(instead) => {
-                found.differences = Differences::none(rules.max_differences);
-                found.notes.push(REPLACED.to_owned());
-                instead
-            }
-        };
-        // Bodies of several documents are compared as one array, which patterns of places know.
-        let is_one = sides.iter().all(|side| match side {
-            Ok(answer) => Media::of(&answer.headers) == Media::Json,
-            Err(_) => true,
-        });
-        let media = if is_one { Media::Json } else { Media::Events };
-        for difference in more {
-            let shown = |value: Option<Value>| {
-                let text = value?.to_string();
-                Some(redaction.found(&difference.path, &text, media).into_owned())
-            };
-            let values = (shown(difference.reference), shown(difference.candidate));
-            found
-                .differences
-                .add_found(difference.path, difference.kind, values);
-        }
     }
 }
 

@@ -20,6 +20,20 @@ const MAX_TARGET: usize = u16::MAX as usize - 1;
 /// The method stays. So that the request stays a valid one, `Content-Length` follows the body, headers that are
 /// for one connection only are taken out, and there must be no more than one `Host`; with several, or one that is no
 /// host, the hook has failed, and the candidate is not asked.
+///
+/// ```
+/// use miffy::hooks::Hooks;
+///
+/// let hooks = Hooks::new().edit(|edit| {
+///     let target = format!("/v2{}", edit.target());
+///     // One that would be too long stays as it is.
+///     let _too_long = edit.set_target(&target);
+///     if edit.method() == http::Method::POST {
+///         edit.set_body(edit.body().to_ascii_lowercase());
+///     }
+/// });
+/// # let _hooks = hooks;
+/// ```
 pub struct Edit {
     request: Request,
     candidate: Arc<config::Candidate>,

@@ -18,6 +18,21 @@ use crate::outcome::{Cause, Outcome};
 const REFERENCE: &str = "reference";
 
 /// A mirrored request, over with everybody.
+///
+/// ```
+/// use miffy::hooks::Hooks;
+///
+/// let hooks = Hooks::new().finished(|exchange| {
+///     for candidate in exchange.candidates() {
+///         let (outcome, failed) = (candidate.outcome(), candidate.backend().error());
+///         println!("{}: {} {failed:?}", candidate.name(), outcome.name());
+///         for difference in candidate.differences() {
+///             println!("  {} {}", difference.path, difference.kind.name());
+///         }
+///     }
+/// });
+/// # let _hooks = hooks;
+/// ```
 pub struct Finished {
     request: Request,
     reference: Option<Arc<Side>>,

@@ -12,6 +12,19 @@ use crate::experiment::Experiment;
 
 /// A request of an experiment, whole, as the client sent it: nothing is rewritten or masked. Headers that are for one
 /// connection only are not there.
+///
+/// A clone is the same request, whose body stays in memory as long as there is one.
+///
+/// ```
+/// use miffy::hooks::{Choice, Hooks};
+///
+/// let hooks = Hooks::new().choose(|request| {
+///     let is_small = request.body().len() < 1024;
+///     let is_beta = request.header("x-beta") == Some("1");
+///     Choice::from(request.experiment() == "search" && is_small && is_beta)
+/// });
+/// # let _hooks = hooks;
+/// ```
 #[derive(Clone)]
 pub struct Request {
     experiment: Arc<Experiment>,
@@ -19,6 +32,15 @@ pub struct Request {
 }
 
 /// Whom of the experiment's candidates to ask.
+///
+/// ```
+/// use miffy::hooks::Choice;
+///
+/// assert_eq!(Choice::from(true), Choice::All);
+/// assert!(Choice::only(["sandbox"]).contains("sandbox"));
+/// assert!(!Choice::only(["sandbox"]).contains("next"));
+/// assert!(!Choice::None.contains("next"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Choice {
     /// Everyone.

@@ -226,3 +226,79 @@ impl Drop for Settles {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    fn runner(limit: Duration, places: usize) -> Runner {
+        Runner::new(Failures::register(Hook::Choose), limit, places)
+    }
+
+    #[tokio::test]
+    async fn a_call_gives_what_it_gives_and_a_panic_is_told() {
+        let runner = runner(Duration::from_mins(1), 1);
+        for _ in 0..3 {
+            assert_eq!(runner.run(|| 7).await, Ok(7));
+            assert_eq!(
+                runner.run(|| panic!("a defect")).await,
+                Err::<(), _>(Reason::Panic)
+            );
+        }
+        assert_eq!(runner.hung.load(Ordering::Relaxed), 0);
+        assert_eq!(runner.free.available_permits(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_cut_off_keeps_its_place_until_it_returns() {
+        let runner = runner(Duration::from_millis(20), 1);
+        let (release, released) = mpsc::channel::<()>();
+        let hang = move || {
+            let _released = released.recv();
+        };
+        assert_eq!(runner.run(hang).await, Err(Reason::Timeout));
+        assert_eq!(runner.hung.load(Ordering::Relaxed), 1);
+        assert_eq!(runner.run(|| ()).await, Err(Reason::Busy));
+        assert_eq!(runner.waiting.load(Ordering::Relaxed), 0);
+        drop(release);
+        while runner.hung.load(Ordering::Relaxed) > 0 {
+            tokio::task::yield_now().await;
+        }
+        while runner.free.available_permits() == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(runner.run(|| ()).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn few_wait_for_a_place() {
+        let runner = Arc::new(runner(Duration::from_mins(1), 1));
+        let (release, released) = mpsc::channel::<()>();
+        let (begins, begun) = tokio::sync::oneshot::channel();
+        let hang = move || {
+            let _begun = begins.send(());
+            let _released = released.recv();
+        };
+        let first = tokio::spawn({
+            let runner = runner.clone();
+            async move { runner.run(hang).await }
+        });
+        begun.await.expect("it begins");
+        let others = (0..WAITING).map(|_| {
+            let runner = runner.clone();
+            tokio::spawn(async move { runner.run(|| ()).await })
+        });
+        let others: Vec<_> = others.collect();
+        while runner.waiting.load(Ordering::Relaxed) < WAITING {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(runner.run(|| ()).await, Err(Reason::Busy));
+        drop(release);
+        assert_eq!(first.await.expect("no panic"), Ok(()));
+        for other in others {
+            assert_eq!(other.await.expect("no panic"), Ok(()));
+        }
+    }
+}

@@ -231,7 +231,7 @@ impl Redaction {
                     }
                     Err(_) => mask(),
                 },
-                Err(_) if name.parse().is_ok_and(|name| !self.hides_header(&name)) => text.into(),
+                // A header's value is text; what else it may hold, nobody knows.
                 Err(_) => mask(),
             };
         }
@@ -247,10 +247,10 @@ impl Redaction {
         };
         let mut tracker = self.tracker(media);
         for segment in &segments {
-            tracker.enter(match segment.parse() {
-                Ok(index) => Segment::Index(index),
-                Err(_) => Segment::Key(segment),
-            });
+            // An index has one spelling (RFC 6901 §4).
+            let index = segment.parse().ok();
+            let index = index.filter(|index: &usize| index.to_string() == *segment);
+            tracker.enter(index.map_or(Segment::Key(segment), Segment::Index));
         }
         Cow::Owned(self.show(document.root(), &mut tracker).into_owned())
     }

@@ -286,3 +286,34 @@ fn a_place_in_lines_and_events_is_shown_as_a_mask() {
         2
     );
 }
+
+#[test]
+fn what_is_found_elsewhere_is_masked_by_its_path() {
+    let settings = Redact {
+        body: vec![
+            "/user/+5".parse().expect("a pattern"),
+            "/id/5".parse().expect("a pattern"),
+        ],
+        ..Redact::default()
+    };
+    let redaction = Redaction::with_key(settings, b"a key");
+    let shown = |path: &str, text: &str| {
+        let found = redaction.found(path, text, Media::Json);
+        found == text
+    };
+    assert!(shown("status", "200"));
+    assert!(shown("/user/5", "1"));
+    assert!(shown("/user", r#"{"5":1}"#));
+    for (path, text) in [
+        ("/user/+5", "1"),
+        ("/user/+5/below", "1"),
+        ("/user", r#"{"+5":1}"#),
+        ("/id/5", "1"),
+        ("elsewhere", "1"),
+        ("/~", "1"),
+        ("header:x", "[1]"),
+        ("header:no name", "\"1\""),
+    ] {
+        assert!(!shown(path, text), "{path}");
+    }
+}

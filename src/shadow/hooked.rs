@@ -106,26 +106,19 @@ impl Trial {
         let request = Request::new(&self.experiment, &pair.sent);
         let sides = [pair.reference.clone(), pair.candidate.clone()];
         let answers = hooks::Pair::new(request, subject.candidate.clone(), sides, found.clone());
-        let judgement = match answers {
+        let compared = match answers {
             Some(answers) => shadow.hooks.compare(answers).await,
             None => Err(Reason::Invalid),
         };
-        // A call that hangs still has it.
-        let mut found = Arc::unwrap_or_clone(found);
-        let outcome = match (judgement, outcome) {
-            (Ok(judgement), _) => {
-                let sides = [&*pair.reference, &*pair.candidate];
-                let Self { experiment, .. } = self;
-                judgement.apply(&mut found, sides, &experiment.rules, &experiment.redaction);
-                match found.differences.total() {
-                    0 => Outcome::Equal,
-                    _ => Outcome::Different,
-                }
-            }
+        let (outcome, found) = match (compared, outcome) {
+            (Ok(found), _) if found.differences.total() == 0 => (Outcome::Equal, found),
+            (Ok(found), _) => (Outcome::Different, found),
             (Err(reason), Outcome::Different) => {
+                // A call that hangs still has it.
+                let mut found = Arc::unwrap_or_clone(found);
                 let note = format!("not compared in code: {}", reason.name());
                 found.notes.push(note);
-                outcome
+                (outcome, found)
             }
             (Err(_counted), _) => return Err(Skip::Hook),
         };

@@ -20,6 +20,7 @@ mod encryption;
 mod experiments;
 mod fastest;
 mod faults;
+mod hooks;
 mod json;
 mod management;
 mod noise;

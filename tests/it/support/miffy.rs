@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 
 use miffy::app::{App, Plugs};
-use miffy::config::{Environment, Settings, Source, load};
+use miffy::config::{Environment, Settings, Source, load_for_hooks};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -89,7 +89,7 @@ pub(crate) fn between(reference: &Backend, candidate: &Backend, broker: &Broker)
 impl Miffy {
     /// Starts with this configuration, on free ports of the loopback interface.
     pub(crate) fn start(config: &str, environment: &Environment, plugs: Plugs) -> Self {
-        let loaded = load(&Source::Text(config.to_owned()), environment);
+        let loaded = load_for_hooks(&Source::Text(config.to_owned()), environment);
         let settings = loaded
             .unwrap_or_else(|problems| panic!("{problems}"))
             .settings;
