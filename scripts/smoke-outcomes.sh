@@ -125,7 +125,7 @@ run() {
 
 # Fails unless the output of this name has lines that match these, in this order.
 shows() {
-  local name=$1 pattern
+  local name=$1
   shift
   python3 - "$out/$name.txt" "$@" <<'PYTHON' || fail "$name does not show what it is to show"
 import re, sys

@@ -190,10 +190,7 @@ impl App {
         let stream = telemetry.register(|| Stream::start(settings))?;
         let outcomes = stream.as_ref().map(|stream| stream.delivery().clone());
         let stream = stream.map(|stream| -> Arc<dyn Observer> { Arc::new(stream) });
-        let limits = Limits {
-            max_body: settings.capture.max_body,
-            budget: Budget::new(settings.capture.max_total),
-        };
+        let limits = limits(settings);
         let threads = Threads::start().context("threads can't be started")?;
         let parts = shadow::Parts {
             runtime: threads.handle().clone(),
@@ -234,9 +231,7 @@ impl App {
             roster: roster.clone(),
             lost_log_lines: plugs.lost_log_lines,
         };
-        let warnings = settings.warnings_of_delivery().into_iter();
-        let warnings: Vec<String> = warnings.map(str::to_owned).collect();
-        let warnings = Arc::new(ArcSwap::from_pointee(warnings));
+        let warnings = Arc::new(ArcSwap::from_pointee(warnings(settings)));
         let gate = Arc::new(Gate::default());
         gate.set(Gate::lock(settings.admin.as_ref())?);
         let stopping = Arc::new(AtomicBool::new(false));
@@ -470,6 +465,19 @@ fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
         socket.listen(BACKLOG)
     };
     listen().with_context(|| format!("can't listen on {address}"))
+}
+
+fn limits(settings: &Settings) -> Limits {
+    Limits {
+        max_body: settings.capture.max_body,
+        budget: Budget::new(settings.capture.max_total),
+    }
+}
+
+/// What `/readyz` tells of the configuration as long as it is in effect.
+fn warnings(settings: &Settings) -> Vec<String> {
+    let warnings = settings.warnings_of_delivery().into_iter();
+    warnings.map(str::to_owned).collect()
 }
 
 /// How large a record may be from the start, its key included.

@@ -149,6 +149,7 @@ impl Input<'_> {
             id: Uuid::nil(),
             experiment: &experiment,
             asked: &experiment.candidates[0],
+            target: None,
             request: &request,
             request_body: &request_body,
             params: &experiment.params(self.target.path()),

@@ -24,7 +24,7 @@ use tracing::{error, info, warn};
 
 use super::look::{Look, Looks};
 use super::planner::Planner;
-use super::{Origin, restart};
+use super::{Origin, restart, warnings};
 use crate::config::{Loaded, Problem, Settings};
 use crate::management::{Gate, NotReloaded, ReloadOutcome, ReloadRequest, Reloaded, Trigger};
 use crate::proxy::Proxy;
@@ -195,8 +195,7 @@ impl Reloader {
 
     /// Has `/readyz` warn of what is to be known.
     fn warn(&self, failed: Option<&str>) {
-        let delivery = self.running.started.warnings_of_delivery();
-        let mut warnings: Vec<String> = delivery.into_iter().map(str::to_owned).collect();
+        let mut warnings = warnings(&self.running.started);
         if !self.needs_restart.is_empty() {
             let keys = self.needs_restart.join(", ");
             warnings.push(format!("needs a restart: {keys}"));

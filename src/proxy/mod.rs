@@ -1,7 +1,8 @@
 //! The live path: clients' requests go to the reference, its responses go back, as they are.
 //!
-//! Nothing here waits for the shadow. An experiment's request is offered to the [`Mirror`], which takes
-//! it or leaves it at once, and both bodies pass through a tee on their way.
+//! Nothing here waits for the shadow. An experiment's request is offered to a
+//! [`Mirror`](crate::capture::Mirror), which takes it or leaves it at once, and both bodies pass through a tee
+//! on their way.
 //!
 //! # Layout
 //!

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::support::backend::{Backend, json, nobody};
-use crate::support::broker::Broker;
+use crate::support::broker::{Broker, Published};
 use crate::support::miffy::{Miffy, Setup, outcomes};
 use crate::support::until;
 
@@ -22,7 +22,7 @@ fn names(records: &[Value]) -> BTreeSet<&str> {
 
 async fn records(broker: &Broker) -> Vec<Value> {
     let published = broker.published().await;
-    published.iter().map(|it| it.json()).collect()
+    published.iter().map(Published::json).collect()
 }
 
 /// How many requests ended so for a candidate of the experiment `x`.

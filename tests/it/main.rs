@@ -11,6 +11,7 @@ mod against;
 mod binary;
 mod candidates;
 mod clients;
+mod coming_from;
 mod comparison;
 mod compat;
 mod configuration;
