@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::{BoxFuture, Either, Shared, join_all};
 use futures_util::{FutureExt, TryFutureExt};
@@ -94,6 +95,27 @@ impl Trial {
         self.finished(&sent, &reference, over).await;
     }
 
+    /// The side of a candidate that the live path asks.
+    async fn told(
+        &self,
+        contender: &Contender,
+        asked: oneshot::Receiver<Ended>,
+    ) -> Result<Side, Skip> {
+        match timeout(self.patience(contender), asked).await {
+            Ok(Ok(Ended::Over(side))) => Ok(side),
+            Ok(Ok(Ended::ClientGone) | Err(_)) => Err(Skip::ClientGone),
+            Err(_elapsed) => Err(Skip::ReferenceSlow),
+        }
+    }
+
+    /// How long to wait for a candidate that the live path asks: it has its own limit, and its answer may then
+    /// be kept until it is known whether it is the client's.
+    fn patience(&self, contender: &Contender) -> Duration {
+        let timeouts = contender.candidate().backend.asked.timeouts;
+        let own = timeouts.exchange.unwrap_or_default();
+        own.saturating_add(self.shadow.max_wait)
+    }
+
     /// A pair, asked and judged.
     async fn judged(
         &self,
@@ -104,7 +126,7 @@ impl Trial {
         beside: Option<Beside<'_>>,
     ) -> Result<Judged, Skip> {
         let (side, target) = match asked {
-            Some(asked) => (Either::Left(told(asked)), None),
+            Some(asked) => (Either::Left(self.told(contender, asked)), None),
             None => {
                 let ToSend { head, body, target } = self.request(contender, sent).await?;
                 let side = contender.asked.send(head, body).map(Ok);
@@ -202,14 +224,6 @@ impl Trial {
         let (judge, bounds) = (shadow.judge, shadow.bounds);
         let judge = move |pair: &Pair| judge(pair, before, &subject, bounds);
         shadow.work(pair, limits, judge).await
-    }
-}
-
-/// The side of a candidate that somebody else asks.
-async fn told(asked: oneshot::Receiver<Ended>) -> Result<Side, Skip> {
-    match asked.await {
-        Ok(Ended::Over(side)) => Ok(side),
-        Ok(Ended::ClientGone) | Err(_) => Err(Skip::ClientGone),
     }
 }
 
