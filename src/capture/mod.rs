@@ -155,6 +155,11 @@ pub fn slot() -> (Slot, oneshot::Receiver<Ended>) {
 }
 
 impl Slot {
+    /// Waits until nobody wants to know any longer how the side ends.
+    pub async fn unwanted(&mut self) {
+        self.sender.closed().await;
+    }
+
     /// The backend gave no response.
     pub fn failed(self, failure: Failure) {
         let elapsed = self.started.elapsed();

@@ -1,6 +1,7 @@
 //! A body that passes through and leaves a bounded copy behind.
 
 use std::error::Error;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -109,6 +110,27 @@ where
             inner: Some(self.inner),
             copy: Some(self.copy),
             reclaim: None,
+        }
+    }
+}
+
+impl<B, S> Tee<B, S>
+where
+    B: Body<Data = Bytes, Error: Error + 'static> + Unpin,
+    S: Sink,
+{
+    /// Reads it to its end, or for as long as anybody waits for its copy.
+    pub async fn drain(mut self) {
+        while !self.is_copied() {
+            poll_fn(|cx| {
+                let frame = Pin::new(&mut self).poll_frame(cx);
+                // Whoever has gone away is noticed by asking for a frame, too.
+                if self.is_copied() {
+                    return Poll::Ready(());
+                }
+                frame.map(drop)
+            })
+            .await;
         }
     }
 }

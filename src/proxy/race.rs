@@ -3,19 +3,21 @@
 //! Here, and nowhere else, a client may get a candidate's answer, and waits for its own upload to be read before
 //! anybody is asked. Whoever loses is listened to all the same, so that its answer can be compared.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join, join_all};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use http::header::{CONTENT_LENGTH, EXPECT};
 use http::request;
-use http_body_util::{BodyExt, Either, Full};
+use http_body_util::{Either, Full};
 use metrics::Counter;
 use tokio::time::timeout;
 
@@ -46,7 +48,41 @@ type Answered = Result<http::Response<Timed>, client::Error>;
 type Finish = (usize, Slot, Answered);
 
 /// Those that are still running.
-type Running = FuturesUnordered<BoxFuture<'static, Finish>>;
+type Running = FuturesUnordered<Contestant>;
+
+/// A backend that is being asked.
+struct Contestant {
+    place: usize,
+    /// Empty once it is over.
+    slot: Option<Slot>,
+    asking: BoxFuture<'static, Answered>,
+}
+
+impl Future for Contestant {
+    type Output = Finish;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Finish> {
+        let answered = ready!(self.asking.as_mut().poll(cx));
+        let slot = self.slot.take().expect("it is over once");
+        Poll::Ready((self.place, slot, answered))
+    }
+}
+
+/// A matched request whose body is being read. Unless that comes to its end, the client has gone away.
+struct Upload<'r> {
+    lane: &'r Lane,
+    head: &'r request::Parts,
+    is_over: bool,
+}
+
+impl Drop for Upload<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let request::Parts { method, uri, .. } = self.head;
+            self.lane.mirror.skip(method, uri, Skip::ClientGone);
+        }
+    }
+}
 
 impl Race {
     /// The races of an experiment, whose candidates are asked by these clients, in their order. Registers the
@@ -76,7 +112,15 @@ pub(super) async fn answer(
     let live = Live::begin(proxy, Role::Reference, &mut request);
     let (mut head, body) = request.into_parts();
     live.make_end_to_end(&mut head);
-    let body = match gather(body, &proxy.limits).await {
+    let mut upload = Upload {
+        lane,
+        head: &head,
+        is_over: false,
+    };
+    let gathered = gather(body, &proxy.limits).await;
+    upload.is_over = gathered.is_ok();
+    drop(upload);
+    let body = match gathered {
         Ok(Gathered::Whole(body)) => body,
         Ok(Gathered::Over(body)) => {
             // It can be sent once only.
@@ -101,7 +145,11 @@ pub(super) async fn answer(
     let starters = starters.filter_map(|(place, slot)| Some((place, slot?)));
     let start = |(place, slot)| {
         let body = sent_body(&head, &bytes);
-        run(proxy.clone(), lane.clone(), place, slot, head.clone(), body).boxed()
+        Contestant {
+            place,
+            slot: Some(slot),
+            asking: ask(proxy.clone(), lane.clone(), place, head.clone(), body).boxed(),
+        }
     };
     let mut running: Running = starters.map(start).collect();
     let (winner, losers) = first_success(&mut running).await;
@@ -125,14 +173,13 @@ pub(super) async fn answer(
 }
 
 /// Asks the backend at a place.
-async fn run(
+async fn ask(
     proxy: Arc<Proxy>,
     lane: Arc<Lane>,
     place: usize,
-    slot: Slot,
     mut head: request::Parts,
     body: LiveBody,
-) -> Finish {
+) -> Answered {
     let backend: Destination<'_> = lane.contestant(place);
     backend.rewrite(&mut head);
     let role = match place {
@@ -142,8 +189,7 @@ async fn run(
             Role::Candidate
         }
     };
-    let answered = backend.send(role, head, body).await;
-    (place, slot, answered)
+    backend.send(role, head, body).await
 }
 
 /// The first one that succeeds, and those that did not before; if none does, of all the first one in their order
@@ -168,21 +214,32 @@ fn has_succeeded((.., answered): &Finish) -> bool {
         .is_ok_and(|response| !response.status().is_server_error())
 }
 
-/// Listens to those who lost, so that their answers can be compared.
+/// Listens to those who lost, so that their answers can be compared, and for as long as they are to be.
 async fn listen(losers: Vec<Finish>, running: Running, limits: Limits) {
-    let losers = futures_util::stream::iter(losers).chain(running);
-    losers
-        .for_each_concurrent(None, |(_, slot, answered)| async {
-            match answered {
-                Ok(response) => {
-                    let (head, body) = response.into_parts();
-                    let mut body = slot.answered(head.status, head.headers, body, &limits);
-                    while let Some(Ok(_)) = body.frame().await {}
-                }
-                Err(error) => report(slot, &error),
-            }
-        })
-        .await;
+    let limits = &limits;
+    let losers = losers.into_iter();
+    let losers = losers.map(|(_, slot, answered)| hear(slot, answered, limits));
+    let late = running.into_iter().map(|contestant| async move {
+        let Contestant { slot, asking, .. } = contestant;
+        let Some(mut slot) = slot else { return };
+        tokio::select! {
+            biased;
+            () = slot.unwanted() => {}
+            answered = asking => hear(slot, answered, limits).await,
+        }
+    });
+    join(join_all(losers), join_all(late)).await;
+}
+
+async fn hear(slot: Slot, answered: Answered, limits: &Limits) {
+    match answered {
+        Ok(response) => {
+            let (head, body) = response.into_parts();
+            let body = slot.answered(head.status, head.headers, body, limits);
+            body.drain().await;
+        }
+        Err(error) => report(slot, &error),
+    }
 }
 
 fn report(slot: Slot, error: &client::Error) {

@@ -1,11 +1,15 @@
 //! `respond = "fastest"`: the first backend that succeeds answers, and all are compared.
 
 use http::StatusCode;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
 use crate::support::backend::{Backend, json, nobody};
 use crate::support::broker::Broker;
 use crate::support::miffy::{Miffy, Setup, outcomes};
+use crate::support::within;
+
+const REQUEST: &[u8] = b"GET /x/1 HTTP/1.1\r\nhost: x\r\n\r\n";
 
 /// A backend that answers once it is let.
 async fn waiting(body: &'static str) -> (Backend, watch::Sender<bool>) {
@@ -149,4 +153,63 @@ async fn a_candidate_that_is_left_alone_does_not_take_part() {
     }
     let expected = outcomes([("candidate_failed.connect", 1), ("skipped.breaker", 1)]);
     assert_eq!(miffy.outcomes(2).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_away_while_it_uploads_is_counted() {
+    let broker = Broker::start();
+    let miffy = start(&nobody(), &nobody(), &broker);
+    let mut client = miffy.connect().await;
+    let head = b"POST /x/1 HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n";
+    client.write_all(head).await.unwrap();
+    client.write_all(b"a part").await.unwrap();
+    drop(client);
+    let expected = outcomes([("skipped.client_gone", 1)]);
+    assert_eq!(miffy.outcomes(1).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_candidate_that_failed_does_not_hold_its_permit_for_as_long_as_the_reference_hangs() {
+    let broker = Broker::start();
+    let candidate = Backend::start(|_| async { (StatusCode::SERVICE_UNAVAILABLE, "no") }).await;
+    let reference = Backend::hanging().await;
+    let miffy = Setup::of(nobody(), nobody(), &broker)
+        .routes(&race(reference.url(), &candidate))
+        .tables("[shadow]\nmax_wait = \"10ms\"\n[timeouts.candidate]\nexchange = \"1s\"")
+        .start();
+    let mut client = miffy.connect().await;
+    client.write_all(REQUEST).await.unwrap();
+    let expected = outcomes([("skipped.reference_slow", 1)]);
+    assert_eq!(miffy.outcomes(1).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn losers_are_not_listened_to_once_nobody_wants_to_know() {
+    let broker = Broker::start();
+    let (hung_up, mut is_hung_up) = watch::channel(false);
+    let reference = Backend::raw(move |mut stream| {
+        let hung_up = hung_up.clone();
+        async move {
+            let mut all = Vec::new();
+            let _whatever = stream.read_to_end(&mut all).await;
+            hung_up.send_replace(true);
+        }
+    })
+    .await;
+    // Its answer never ends.
+    let candidate = Backend::raw(|mut stream| async move {
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\na part";
+        let _gone = stream.write_all(head).await;
+        std::future::pending().await
+    })
+    .await;
+    let miffy = start(&reference.url(), &candidate.url(), &broker);
+    let mut client = miffy.connect().await;
+    client.write_all(REQUEST).await.unwrap();
+    client.read_u8().await.unwrap();
+    drop(client);
+    let expected = outcomes([("skipped.client_gone", 1)]);
+    assert_eq!(miffy.outcomes(1).await, expected);
+    let gone = is_hung_up.wait_for(|is_hung_up| *is_hung_up);
+    within("the end of its connection", gone).await.unwrap();
 }
