@@ -32,6 +32,7 @@ pub struct Captured {
     pub len: u64,
     /// How it ended.
     pub end: BodyEnd,
+    /// Unless its content holds it.
     _reservation: Option<Reservation>,
 }
 
@@ -172,7 +173,7 @@ impl Recorder {
             return Ok(self);
         }
         match self.copy {
-            Copy::Whole(bytes) => Err(bytes.freeze()),
+            Copy::Whole(bytes) => Err(held(bytes, self.reservation)),
             Copy::Over { first, .. } => Err(first),
         }
     }
@@ -183,18 +184,18 @@ impl Recorder {
     }
 
     pub(super) fn finish(self, end: BodyEnd) -> Captured {
-        let content = match self.copy {
-            Copy::Whole(bytes) => Content::Whole(bytes.freeze()),
-            Copy::Over { first, hasher } => Content::Over {
-                first,
-                digest: hasher.digest128(),
-            },
+        let (content, reservation) = match self.copy {
+            Copy::Whole(bytes) => (Content::Whole(held(bytes, self.reservation)), None),
+            Copy::Over { first, hasher } => {
+                let digest = hasher.digest128();
+                (Content::Over { first, digest }, Some(self.reservation))
+            }
         };
         Captured {
             content,
             len: self.len,
             end,
-            _reservation: Some(self.reservation),
+            _reservation: reservation,
         }
     }
 
@@ -212,6 +213,29 @@ impl Recorder {
         self.reservation.shrink_to(first.len());
         self.copy = Copy::Over { first, hasher };
     }
+}
+
+/// Bytes, and what they hold in the budget.
+struct Held {
+    bytes: BytesMut,
+    _reservation: Reservation,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Bytes that are held in the budget for as long as anybody has them.
+fn held(bytes: BytesMut, reservation: Reservation) -> Bytes {
+    if bytes.is_empty() {
+        return Bytes::new();
+    }
+    Bytes::from_owner(Held {
+        bytes,
+        _reservation: reservation,
+    })
 }
 
 /// A hash of `start`, to go on from.

@@ -74,7 +74,10 @@ where
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::Full;
+    use std::convert::Infallible;
+
+    use futures_util::stream;
+    use http_body_util::{Full, StreamBody};
 
     use super::*;
     use crate::capture::{Budget, Content};
@@ -104,5 +107,31 @@ mod tests {
         };
         let all = body.collect().await.expect("it can't fail").to_bytes();
         assert_eq!(all, "all of it");
+    }
+
+    #[tokio::test]
+    async fn what_was_read_is_held_in_the_budget_for_as_long_as_anybody_has_it() {
+        for max in [9, 8] {
+            let limits = Limits {
+                max_body: max,
+                budget: Budget::new(100),
+            };
+            let frame = |text| Ok::<_, Infallible>(Frame::data(Bytes::from_static(text)));
+            let body = StreamBody::new(stream::iter([frame(b"all of "), frame(b"it")]));
+            match gather(body, &limits).await.expect("it can't fail") {
+                Gathered::Whole(captured) => {
+                    let sent = captured.content.bytes().clone();
+                    drop(captured);
+                    assert_eq!(limits.budget.held(), 9);
+                    assert_eq!(sent, "all of it");
+                }
+                Gathered::Over(mut body) => {
+                    assert_eq!(limits.budget.held(), 7);
+                    let first = body.frame().await.expect("a frame").expect("no error");
+                    assert_eq!(first.into_data().expect("data"), "all of ");
+                }
+            }
+            assert_eq!(limits.budget.held(), 0);
+        }
     }
 }
