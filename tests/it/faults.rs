@@ -462,7 +462,7 @@ async fn whatever_the_reference_does_clients_see_as_if_they_had_asked_it() {
             r#"{{ path = "/x/{{*rest}}", name = "x" }},
                {{ path = "/well/{{*rest}}", name = "well", reference = "{fine}" }}"#
         );
-        let limits = "connect = \"300ms\"\nfirst_byte = \"1s\"\n";
+        let limits = "connect = \"300ms\"\nfirst_byte = \"3s\"\n";
         let setup = Setup::of(url, &fine, &broker)
             .routes(&routes)
             .more("shutdown_timeout = \"2s\"")
