@@ -6,7 +6,8 @@
 //!   or else when the file is opened again, after a crash too. Whole lines stay.
 //! - A record counts as published when it was written (`write` returned). Files are forced to the disk when they are
 //!   rotated and closed, so a crash of the machine may cost what was written last; a crash of the process does not.
-//! - A file that was moved or removed (by logrotate, say) is made anew, within a second or so.
+//! - A file that was moved or removed (by logrotate, say) is made anew before the next line is written, and within a
+//!   second or so without one.
 //! - One process has the file: it is locked.
 //!
 //! # Layout
@@ -82,10 +83,14 @@ impl FileSink {
 
     /// Writes what waits, and tells of it.
     fn write_out(&mut self) -> Result<(), Problem> {
-        let file = self.file.as_mut().map_err(|problem| problem.clone())?;
         if self.lines.is_empty() {
-            return Ok(());
+            return self.file.as_ref().map(drop).map_err(Clone::clone);
         }
+        if let Err(problem) = self.follow() {
+            self.lines.tell_broken(0, &problem, &self.reports);
+            return Err(problem);
+        }
+        let file = self.file.as_mut().map_err(|problem| problem.clone())?;
         let Broken { written, error } = match append(&mut file.file, &self.lines) {
             Ok(length) => {
                 file.length = length;
@@ -115,6 +120,18 @@ impl FileSink {
             }
             Err(error) => Err(self.failed(&error)),
         }
+    }
+
+    /// Makes the file anew if it is no more where it was made: what is written to it then, nobody might ever read.
+    fn follow(&mut self) -> Result<(), Problem> {
+        if !self.was_moved() {
+            return Ok(());
+        }
+        self.sync()?;
+        let opened = self.open();
+        let path = self.settings.path.display();
+        info!(file = %path, is_new = opened.is_ok(), "the file of records was moved or removed");
+        opened
     }
 
     /// Gives the file another name, and makes a new one.
@@ -182,11 +199,10 @@ impl Sink for FileSink {
     }
 
     fn tick(&mut self) {
-        if self.was_moved() && self.write_out().is_ok() && self.sync().is_ok() {
+        // What waits is about to be written, which looks for itself.
+        if self.lines.is_empty() {
             // If it fails, the next record is refused for it.
-            let opened = self.open();
-            let path = self.settings.path.display();
-            info!(file = %path, is_new = opened.is_ok(), "the file of records was moved or removed");
+            let _followed = self.follow();
         }
     }
 
