@@ -1,12 +1,13 @@
 //! All experiments, by path.
 //!
 //! Of the paths that a request matches, the most specific one goes first, as axum's router has it: segment by
-//! segment, text goes before a parameter, and a parameter before the rest. Among experiments of the same path,
+//! segment, text goes before a parameter, and a parameter before the rest; of parameters behind text, the one
+//! behind more of it goes first. Among experiments of the same path,
 //! the first one in the order of the configuration whose conditions are met takes the request. Where there is
 //! none, the next path has its turn.
 
 use std::borrow::Borrow;
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 
 use http::{HeaderMap, Method, Uri};
 
@@ -93,22 +94,56 @@ fn by_specificity(a: &str, b: &str) -> Ordering {
     kinds(a).cmp(&kinds(b))
 }
 
-/// How little a segment of a pattern says.
-fn kind(segment: &str) -> u8 {
+/// How little a segment of a pattern says, and, of the same kind, how much text there is before a parameter.
+fn kind(segment: &str) -> (u8, Reverse<usize>) {
     // A doubled brace is one that stands there.
-    let segment = segment.replace("{{", "").replace("}}", "");
-    match segment.find('{') {
-        None => 0,
+    let segment = segment.replace("{{", "_").replace("}}", "_");
+    let (kind, text) = match segment.find('{') {
+        None => (0, 0),
         // A parameter with text around it.
-        Some(start) if start > 0 || !segment.ends_with('}') => 1,
-        Some(_) if segment.starts_with("{*") => 3,
-        Some(_) => 2,
-    }
+        Some(start) if start > 0 || !segment.ends_with('}') => (1, start),
+        Some(_) if segment.starts_with("{*") => (3, 0),
+        Some(_) => (2, 0),
+    };
+    (kind, Reverse(text))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::config::{Environment, Source, load};
+    use crate::redact::Redaction;
+
+    /// What is found for a GET of this path without headers, of routes as they are configured.
+    fn found(routes: &str, path: &'static str) -> Option<String> {
+        let source = Source::Text(routes.to_owned());
+        let loaded = load(&source, &Environment::default()).expect("it is valid");
+        let redaction = Arc::new(Redaction::nothing());
+        let experiment = |route| Experiment::new(route, redaction.clone());
+        let table = Table::new(loaded.settings.routes.iter().map(experiment));
+        let found = table.find(&Method::GET, &Uri::from_static(path), &HeaderMap::new());
+        found.map(|experiment: &Experiment| experiment.name.clone())
+    }
+
+    #[test]
+    fn of_parameters_behind_text_all_have_their_turn() {
+        let beta = "headers = { x-beta = \"1\" }";
+        for (routes, path, expected) in [
+            (["/a{x}", "/ab{x}"], "/abc", "/a{x}"),
+            (["/ab{x}", "/a{x}"], "/abc", "/a{x}"),
+            (["/a{*rest}", "/ab{x}/y"], "/abc/y", "/a{*rest}"),
+            (["/{x}", "/a{x}"], "/abc", "/{x}"),
+        ] {
+            let route = |path: &str| match path == expected {
+                true => format!("{{ path = \"{path}\" }}"),
+                false => format!("{{ path = \"{path}\", {beta} }}"),
+            };
+            let routes = format!("routes = [{}]", routes.map(route).join(", "));
+            assert_eq!(found(&routes, path).as_deref(), Some(expected), "{routes}");
+        }
+    }
 
     #[test]
     fn text_goes_before_parameters_and_parameters_before_the_rest() {
