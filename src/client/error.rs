@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::connect::{ConnectTimedOut, has_hung_up};
 use crate::outcome::{Cause, Failure, Stage};
+use crate::rewrite::NoTarget;
 
 /// That no response's head came.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +25,7 @@ pub enum Error {
 }
 
 impl Error {
-    pub(super) fn uri(error: &http::Error) -> Self {
+    pub(super) fn uri(error: &dyn StdError) -> Self {
         Self::backend(Stage::Uri, Cause::Uri, error.to_string())
     }
 
@@ -67,6 +68,12 @@ impl Error {
             failure: Failure { stage, cause },
             message,
         }
+    }
+}
+
+impl From<NoTarget> for Error {
+    fn from(error: NoTarget) -> Self {
+        Self::uri(&error)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::config::{Backend, Candidate, Methods, NoiseMethod, Respond, Route};
 use crate::matching::{Conditions, Sample};
 use crate::outcome::Skip;
 use crate::redact::Redaction;
-use crate::rewrite::Rewrite;
+use crate::rewrite::{NoTarget, Rewrite};
 pub use controls::Controls;
 pub use table::Table;
 
@@ -153,11 +153,16 @@ impl Experiment {
     }
 
     /// Makes a request one for a backend with this rewrite.
-    pub fn rewrite(&self, rewrite: &Rewrite, head: &mut request::Parts) {
-        if !rewrite.is_nothing() {
-            let uri = head.uri.clone();
-            rewrite.apply(head, &self.params(uri.path()));
+    ///
+    /// # Errors
+    ///
+    /// When there is no target that it could be sent with.
+    pub fn rewrite(&self, rewrite: &Rewrite, head: &mut request::Parts) -> Result<(), NoTarget> {
+        if rewrite.is_nothing() {
+            return Ok(());
         }
+        let uri = head.uri.clone();
+        rewrite.apply(head, &self.params(uri.path()))
     }
 
     /// The path's parameters in their order, as they stand in the path (not decoded).

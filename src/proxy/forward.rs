@@ -70,7 +70,6 @@ async fn mirror(proxy: &Proxy, lane: &Lane, mut request: Request) -> Response {
         request_body,
         reference,
     });
-    destination.rewrite(&mut head);
     match destination.send(Role::Reference, head, body).await {
         Ok(response) => {
             let (head, body) = response.into_parts();
@@ -95,7 +94,6 @@ async fn pass(proxy: &Proxy, destination: &Destination<'_>, mut request: Request
     let upgrade = Upgrade::asked_for(&mut request);
     let (mut head, body) = request.into_parts();
     live.make_end_to_end(&mut head);
-    destination.rewrite(&mut head);
     if let Some(upgrade) = &upgrade {
         upgrade.write(&mut head.headers);
     }
@@ -171,10 +169,9 @@ impl<'p> Live<'p> {
     pub(super) async fn ask(
         self,
         destination: &Destination<'_>,
-        mut head: request::Parts,
+        head: request::Parts,
         body: LiveBody,
     ) -> Response {
-        destination.rewrite(&mut head);
         match destination.send(Role::Reference, head, body).await {
             Ok(response) => self.answer(response),
             Err(error) => self.fail(&error, destination.base),

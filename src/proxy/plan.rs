@@ -91,20 +91,16 @@ impl Lane {
 }
 
 impl Destination<'_> {
-    /// Makes a request one for this backend.
-    pub(super) fn rewrite(&self, head: &mut request::Parts) {
-        if let Some((experiment, rewrite)) = self.rewrite {
-            experiment.rewrite(rewrite, head);
-        }
-    }
-
-    /// Sends a request, and waits for the response's head.
+    /// Makes a request one for this backend, sends it, and waits for the response's head.
     pub(super) async fn send(
         &self,
         role: Role,
-        head: request::Parts,
+        mut head: request::Parts,
         body: LiveBody,
     ) -> Result<Response<Timed>, client::Error> {
+        if let Some((experiment, rewrite)) = self.rewrite {
+            experiment.rewrite(rewrite, &mut head)?;
+        }
         self.client.send(self.base, role, head, body).await
     }
 }

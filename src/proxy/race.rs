@@ -177,11 +177,10 @@ async fn ask(
     proxy: Arc<Proxy>,
     lane: Arc<Lane>,
     place: usize,
-    mut head: request::Parts,
+    head: request::Parts,
     body: LiveBody,
 ) -> Answered {
     let backend: Destination<'_> = lane.contestant(place);
-    backend.rewrite(&mut head);
     let role = match place {
         0 => Role::Reference,
         _ => {

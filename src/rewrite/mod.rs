@@ -28,6 +28,11 @@ pub use headers::{Edits, is_protected};
 pub use path::PathTemplate;
 pub use template::Template;
 
+/// A request can't be sent with the path that it is to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("with the path that it is rewritten to, the target is longer than 64 KiB")]
+pub struct NoTarget;
+
 /// What is changed for one backend; nothing, by default.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rewrite {
@@ -47,7 +52,15 @@ impl Rewrite {
     }
 
     /// Changes a request. `params` are those of its path, as they stand in it.
-    pub fn apply(&self, head: &mut request::Parts, params: &[(&str, &str)]) {
+    ///
+    /// # Errors
+    ///
+    /// When there is no target that it could be sent with. It is not to be sent then.
+    pub fn apply(
+        &self,
+        head: &mut request::Parts,
+        params: &[(&str, &str)],
+    ) -> Result<(), NoTarget> {
         // Templates may ask for the client's host.
         self.edits.apply(&mut head.headers, params);
         if let Some(host) = &self.host {
@@ -55,13 +68,14 @@ impl Rewrite {
         }
         if let Some(path) = &self.path {
             let target = head.uri.path_and_query().map_or("/", |it| it.as_str());
-            if let Some(uri) = rewritten(path, target, params).and_then(|it| with(&head.uri, &it)) {
-                head.uri = uri;
-            }
+            let uri = rewritten(path, target, params).and_then(|it| with(&head.uri, &it));
+            head.uri = uri.ok_or(NoTarget)?;
         }
+        Ok(())
     }
 
-    /// The target that a request to `target` is sent with, for records. Of its query, parts may be masked.
+    /// The target that a request to `target` is sent with, for records, or would be if it were not too long. Of its
+    /// query, parts may be masked.
     #[must_use]
     pub fn target<'t>(&self, target: &'t str, params: &[(&str, &str)]) -> Cow<'t, str> {
         let path = self.path.as_ref();
@@ -70,16 +84,13 @@ impl Rewrite {
     }
 }
 
-/// The target with another path; `None` if it stays, since it would be longer than a target may be.
+/// The target with another path; `None` if a parameter is missing.
 fn rewritten(path: &PathTemplate, target: &str, params: &[(&str, &str)]) -> Option<String> {
-    // What the client of HTTP takes.
-    const MAX_TARGET: usize = u16::MAX as usize - 1;
     let query = target.find('?').map_or("", |start| &target[start..]);
-    let rewritten = path.path(params)? + query;
-    (rewritten.len() <= MAX_TARGET).then_some(rewritten)
+    Some(path.path(params)? + query)
 }
 
-/// A URI with another target.
+/// A URI with another target; `None` if it is longer than a URI may be (64 KiB).
 fn with(uri: &Uri, target: &str) -> Option<Uri> {
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(target.parse().ok()?);

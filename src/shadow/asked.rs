@@ -15,6 +15,7 @@ use crate::client::{self, Client, Replay, Unmeasured};
 use crate::config::Backend;
 use crate::experiment::{Experiment, Role};
 use crate::outcome::{Cause, Failure, Stage};
+use crate::rewrite::NoTarget;
 use crate::telemetry::Throttle;
 use crate::telemetry::metrics::{FIRST_BYTE, REQUESTS, counter, of_role};
 
@@ -65,14 +66,19 @@ impl Asked {
     }
 
     /// What it is sent: the request again, but for what is rewritten.
-    pub(super) fn request(&self, experiment: &Experiment, sent: &Sent) -> (request::Parts, Bytes) {
+    pub(super) fn request(
+        &self,
+        experiment: &Experiment,
+        sent: &Sent,
+    ) -> (Result<request::Parts, NoTarget>, Bytes) {
         let mut head = head(&sent.head);
-        experiment.rewrite(&self.backend.rewrite, &mut head);
+        let rewritten = experiment.rewrite(&self.backend.rewrite, &mut head);
+        let head = rewritten.map(|()| head);
         (head, sent.body.content.bytes().clone())
     }
 
     /// Sends it this, and reads its answer to the end.
-    pub(super) async fn send(&self, head: request::Parts, body: Bytes) -> Side {
+    pub(super) async fn send(&self, head: Result<request::Parts, NoTarget>, body: Bytes) -> Side {
         let started = Instant::now();
         self.requests.increment(1);
         self.answer(head, body, started)
@@ -85,14 +91,19 @@ impl Asked {
 
     async fn answer(
         &self,
-        head: request::Parts,
+        head: Result<request::Parts, NoTarget>,
         body: Bytes,
         started: Instant,
     ) -> Result<Answer, Failure> {
         let base = &self.backend.base;
-        let body = framed(&head, body);
-        let sent = self.client.send(base, self.role, head, body);
-        let response = sent.await.map_err(|error| {
+        let sent = match head {
+            Ok(head) => {
+                let body = framed(&head, body);
+                self.client.send(base, self.role, head, body).await
+            }
+            Err(error) => Err(error.into()),
+        };
+        let response = sent.map_err(|error| {
             let failure = match error {
                 client::Error::Backend { failure, .. } => failure,
                 // It is all there.

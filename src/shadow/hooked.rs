@@ -16,10 +16,12 @@ use super::{Ending, Judged};
 use crate::compare::Comparison;
 use crate::hooks::{self, Edited, Finished, Over, Reason, Request};
 use crate::outcome::{Outcome, Skip};
+use crate::rewrite::NoTarget;
 
 /// What a candidate is sent.
 pub(super) struct ToSend {
-    pub(super) head: request::Parts,
+    /// Unless there is no target that it could be sent with.
+    pub(super) head: Result<request::Parts, NoTarget>,
     pub(super) body: Bytes,
     /// Its target, if a hook changed that.
     pub(super) target: Option<PathAndQuery>,
@@ -66,18 +68,25 @@ impl Trial {
     ) -> Result<ToSend, Skip> {
         let (head, body) = contender.asked.request(&self.experiment, sent);
         let hooks = &self.shadow.hooks;
-        if !hooks.edits() {
-            return Ok(ToSend {
-                head,
-                body,
-                target: None,
-            });
-        }
+        let head = match head {
+            Ok(head) if hooks.edits() => head,
+            head => {
+                return Ok(ToSend {
+                    head,
+                    body,
+                    target: None,
+                });
+            }
+        };
         let request = Request::new(&self.experiment, sent);
         let candidate = contender.subject.candidate.clone();
         let edited = hooks.edit(request, candidate, head, body).await;
         let Edited { head, body, target } = edited.map_err(|_counted| Skip::Hook)?;
-        Ok(ToSend { head, body, target })
+        Ok(ToSend {
+            head: Ok(head),
+            body,
+            target,
+        })
     }
 
     /// Whether a pair is compared in code.

@@ -135,6 +135,24 @@ async fn the_host_of_http2_is_its_authority() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_candidate_is_not_asked_for_another_path_because_its_own_is_too_long() {
+    let broker = Broker::start();
+    let (reference, candidate) = (Backend::start(ok).await, Backend::start(ok).await);
+    let routes = r#"{ path = "/x/{id}", candidate = { path = "/{id}/{id}" } }"#;
+    let setup = Setup::of(&reference, &candidate, &broker);
+    let miffy = setup.routes(routes).start();
+    let id = "7".repeat(40_000);
+    get(&miffy, &format!("/x/{id}"), &[]).await;
+    let ended = miffy.outcomes(1).await;
+    assert_eq!(ended, outcomes([("candidate_failed.uri", 1)]));
+    assert!(candidate.arrived().is_empty());
+    let record = &records(&broker).await[0];
+    let url = record["candidate"]["url"].as_str().unwrap();
+    assert!(url.ends_with(&format!("/{id}/{id}")));
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_wholly_in_a_sample_or_out_of_it() {
     let broker = Broker::start();
     let (reference, candidate) = (Backend::start(ok).await, Backend::start(ok).await);
