@@ -4,7 +4,7 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TE,
     TRANSFER_ENCODING, UPGRADE,
 };
-use http::{Version, request};
+use http::{Uri, Version, request};
 
 /// Tells a backend the part it plays.
 pub static ROLE_HEADER: HeaderName = HeaderName::from_static("x-shadow-test-role");
@@ -68,17 +68,8 @@ pub fn make_end_to_end(head: &mut request::Parts) {
     let trailers = HeaderValue::from_static("trailers");
     let wants_trailers = head.version == Version::HTTP_2 && head.headers.get(TE) == Some(&trailers);
     strip_hop_by_hop(&mut head.headers);
-    if let Some(authority) = head.uri.authority() {
-        let authority = authority.as_str();
-        let host = authority
-            .rsplit_once('@')
-            .map_or(authority, |(_, host)| host);
-        if let Ok(host) = HeaderValue::from_str(host) {
-            head.headers.insert(HOST, host);
-        }
-    }
+    unify(head.version, &head.uri, &mut head.headers);
     if head.version == Version::HTTP_2 {
-        join_cookies(&mut head.headers);
         // Repeated, it is the same; HTTP/1.1 must have it once (RFC 9112 §6.3).
         if let Some(length) = head.headers.get(CONTENT_LENGTH).cloned() {
             head.headers.insert(CONTENT_LENGTH, length);
@@ -86,6 +77,23 @@ pub fn make_end_to_end(head: &mut request::Parts) {
     }
     if wants_trailers {
         head.headers.insert(TE, trailers);
+    }
+}
+
+/// Makes a received request's headers say what the same request's would in HTTP/1.1: `Host` is the target's host
+/// if the target names one, and cookies are together. What is looked for in headers is to be looked for in these.
+pub fn unify(version: Version, uri: &Uri, headers: &mut HeaderMap) {
+    if let Some(authority) = uri.authority() {
+        let authority = authority.as_str();
+        let host = authority
+            .rsplit_once('@')
+            .map_or(authority, |(_, host)| host);
+        if let Ok(host) = HeaderValue::from_str(host) {
+            headers.insert(HOST, host);
+        }
+    }
+    if version == Version::HTTP_2 {
+        join_cookies(headers);
     }
 }
 

@@ -39,7 +39,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, timeout_at};
 
 pub use error::Error;
-pub use headers::{ROLE_HEADER, make_end_to_end, strip_hop_by_hop};
+pub use headers::{ROLE_HEADER, make_end_to_end, strip_hop_by_hop, unify};
 pub use timed::{BodyError, Timed};
 pub use unmeasured::{BodyGuard, Unmeasured};
 

@@ -30,7 +30,7 @@ use crate::experiment::Role;
 const LINGER: Duration = Duration::from_secs(5);
 
 /// Answers a request.
-pub(super) async fn answer(proxy: Arc<Proxy>, request: Request) -> Response {
+pub(super) async fn answer(proxy: Arc<Proxy>, mut request: Request) -> Response {
     if let Some(answer) = objection::to(&request) {
         let mut response = answer.response();
         if request.version() != Version::HTTP_2 {
@@ -41,6 +41,9 @@ pub(super) async fn answer(proxy: Arc<Proxy>, request: Request) -> Response {
         return response;
     }
     let plan = proxy.plan.load_full();
+    let (version, uri) = (request.version(), request.uri().clone());
+    // Conditions and samples are the same in every version of HTTP.
+    client::unify(version, &uri, request.headers_mut());
     let (method, uri, headers) = (request.method(), request.uri(), request.headers());
     let Some(lane) = plan.experiments.find(method, uri, headers) else {
         return pass(&proxy, &plan.upstream(), request).await;

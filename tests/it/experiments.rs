@@ -135,6 +135,29 @@ async fn the_host_of_http2_is_its_authority() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn conditions_on_cookies_hold_for_those_that_http2_sends_apart() {
+    let broker = Broker::start();
+    let backend = Backend::start(ok).await;
+    let routes = r#"{ path = "/x", name = "both", headers = { cookie = "a=1; b=2" } }"#;
+    let setup = Setup::of(&backend, &backend, &broker);
+    let miffy = setup.routes(routes).start();
+    get(&miffy, "/x", &[("cookie", "a=1; b=2")]).await;
+    let stream = TokioIo::new(miffy.connect().await);
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream);
+    let (mut sender, connection) = handshake.await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get("http://host/x")
+        .header("cookie", "a=1")
+        .header("cookie", "b=2");
+    let request = request.body(Empty::<Bytes>::new()).unwrap();
+    let answer = within("an answer", sender.send_request(request));
+    answer.await.unwrap().collect().await.unwrap();
+    miffy.outcomes(2).await;
+    assert_eq!(by_experiment(&miffy).await, counts([("both", 2)]));
+    miffy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_candidate_is_not_asked_for_another_path_because_its_own_is_too_long() {
     let broker = Broker::start();
     let (reference, candidate) = (Backend::start(ok).await, Backend::start(ok).await);
