@@ -243,7 +243,7 @@ impl Running {
             before = now;
         }
         let message = "the configuration's file does not stop changing";
-        (look(), Err(NotReloaded::Unusable(message.to_owned())))
+        (None, Err(NotReloaded::Unusable(message.to_owned())))
     }
 
     fn apply(&self, loaded: Loaded) -> Result<Done, NotReloaded> {

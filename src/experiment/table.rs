@@ -136,9 +136,12 @@ mod tests {
             (["/a{*rest}", "/ab{x}/y"], "/abc/y", "/a{*rest}"),
             (["/{x}", "/a{x}"], "/abc", "/{x}"),
         ] {
-            let route = |path: &str| match path == expected {
-                true => format!("{{ path = \"{path}\" }}"),
-                false => format!("{{ path = \"{path}\", {beta} }}"),
+            let route = |path: &str| {
+                if path == expected {
+                    format!("{{ path = \"{path}\" }}")
+                } else {
+                    format!("{{ path = \"{path}\", {beta} }}")
+                }
             };
             let routes = format!("routes = [{}]", routes.map(route).join(", "));
             assert_eq!(found(&routes, path).as_deref(), Some(expected), "{routes}");

@@ -112,6 +112,8 @@ pub(super) async fn answer(
     let live = Live::begin(proxy, Role::Reference, &mut request);
     let (mut head, body) = request.into_parts();
     live.make_end_to_end(&mut head);
+    // The upload is read, whatever a backend may say to that.
+    head.headers.remove(EXPECT);
     let mut upload = Upload {
         lane,
         head: &head,
@@ -132,8 +134,6 @@ pub(super) async fn answer(
         }
         Err(error) => return live.fail_of_client(&error),
     };
-    // It has been read, whatever a backend may say to that.
-    head.headers.remove(EXPECT);
     let bytes = body.content.bytes().clone();
     let (slot, reference) = capture::slot();
     let slots = lane.mirror.clone().race(Exchange {

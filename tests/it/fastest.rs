@@ -200,7 +200,7 @@ async fn losers_are_not_listened_to_once_nobody_wants_to_know() {
     let candidate = Backend::raw(|mut stream| async move {
         let head = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\na part";
         let _gone = stream.write_all(head).await;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
     .await;
     let miffy = start(&reference.url(), &candidate.url(), &broker);
