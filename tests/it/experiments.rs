@@ -169,10 +169,10 @@ async fn a_candidate_is_not_asked_for_another_path_because_its_own_is_too_long()
     let ended = miffy.outcomes(1).await;
     assert_eq!(ended, outcomes([("candidate_failed.uri", 1)]));
     assert!(candidate.arrived().is_empty());
+    miffy.stop().await;
     let record = &records(&broker).await[0];
     let url = record["candidate"]["url"].as_str().unwrap();
     assert!(url.ends_with(&format!("/{id}/{id}")));
-    miffy.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
