@@ -73,7 +73,8 @@ impl Model<'_> {
         self.check(&captured);
         let is_whole = matches!(captured.end, BodyEnd::Complete);
         assert_eq!(is_whole, end != End::Error);
-        captured.content.bytes().clone()
+        // A copy: what is kept is held in the budget for as long as anybody has it.
+        Bytes::copy_from_slice(captured.content.bytes())
     }
 
     /// Reads a body's first frames as the reference's is read.
