@@ -188,6 +188,15 @@ impl<'p> Live<'p> {
         B::Error: Into<axum::BoxError>,
     {
         self.metrics.first_byte.record(self.started.elapsed());
+        self.pass_on(response)
+    }
+
+    /// A response whose time was taken, on its way to the client.
+    pub(super) fn pass_on<B>(self, response: http::Response<B>) -> Response
+    where
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
         self.log(response.status());
         let (mut head, body) = response.into_parts();
         strip_hop_by_hop(&mut head.headers);

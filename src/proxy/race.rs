@@ -6,7 +6,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -163,7 +163,7 @@ pub(super) async fn answer(
             race.wins[place].increment(1);
             let (head, body) = response.into_parts();
             let body = slot.answered(head.status, head.headers.clone(), body, &proxy.limits);
-            live.answer(http::Response::from_parts(head, body))
+            live.pass_on(http::Response::from_parts(head, body))
         }
         Err(error) => {
             report(slot, &error);
@@ -181,14 +181,20 @@ async fn ask(
     body: LiveBody,
 ) -> Answered {
     let backend: Destination<'_> = lane.contestant(place);
-    let role = match place {
-        0 => Role::Reference,
-        _ => {
-            proxy.metrics.candidate.requests.increment(1);
-            Role::Candidate
-        }
+    let (role, metrics) = match place {
+        0 => (Role::Reference, &proxy.metrics.reference),
+        _ => (Role::Candidate, &proxy.metrics.candidate),
     };
-    backend.send(role, head, body).await
+    if role == Role::Candidate {
+        // That the reference is asked was counted when the request came.
+        metrics.requests.increment(1);
+    }
+    let started = Instant::now();
+    let answered = backend.send(role, head, body).await;
+    if answered.is_ok() {
+        metrics.first_byte.record(started.elapsed());
+    }
+    answered
 }
 
 /// The first one that succeeds, and those that did not before; if none does, of all the first one in their order

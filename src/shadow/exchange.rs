@@ -9,13 +9,13 @@ use futures_util::{FutureExt, TryFutureExt};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::Judged;
 use super::breaker::Pass;
 use super::contender::Contender;
 use super::hooked::ToSend;
 use super::judge::{Pair, Sent};
 use super::second::{Beside, may_ask_again};
 use super::trial::{Entrant, Trial};
+use super::{Inner, Judged};
 use crate::capture::{Captured, Ended, Exchange, RequestBody, Side};
 use crate::compare::Comparison;
 use crate::outcome::Skip;
@@ -41,7 +41,7 @@ impl Trial {
             request_body,
             reference,
         } = exchange;
-        let reference = ended(reference).boxed().shared();
+        let reference = ended(self.shadow.clone(), reference).boxed().shared();
         let give_up = &self.shadow.give_up;
         let whole = tokio::select! {
             biased;
@@ -197,14 +197,8 @@ impl Trial {
     /// Compares a pair that is over, asks the reference again if that may help, and writes the record.
     async fn judge(&self, contender: &Contender, pair: Pair) -> Result<Judged, Skip> {
         let shadow = &self.shadow;
-        let durations = [&shadow.durations.reference, &shadow.durations.candidate];
-        for (side, duration) in [&*pair.reference, &*pair.candidate]
-            .into_iter()
-            .zip(durations)
-        {
-            if let Ok(answer) = side {
-                duration.record(answer.elapsed);
-            }
+        if let Ok(answer) = &*pair.candidate {
+            shadow.durations.candidate.record(answer.elapsed);
         }
         let subject = contender.subject.clone();
         let limits = self.experiment.rules.limits;
@@ -228,9 +222,12 @@ impl Trial {
 }
 
 /// How the reference's side ends.
-async fn ended(reference: oneshot::Receiver<Ended>) -> Option<Arc<Side>> {
-    match reference.await {
-        Ok(Ended::Over(side)) => Some(Arc::new(side)),
-        Ok(Ended::ClientGone) | Err(_) => None,
+async fn ended(shadow: Arc<Inner>, reference: oneshot::Receiver<Ended>) -> Option<Arc<Side>> {
+    let Ok(Ended::Over(side)) = reference.await else {
+        return None;
+    };
+    if let Ok(answer) = &side {
+        shadow.durations.reference.record(answer.elapsed);
     }
+    Some(Arc::new(side))
 }

@@ -64,6 +64,9 @@ async fn each_candidate_has_its_own_outcome_and_each_that_differs_its_own_record
         );
     }
     assert_eq!(reference.arrived().len(), 2, "the reference is asked once");
+    let exchanges = miffy.metric("miffy_exchange_seconds_count").await;
+    assert_eq!(exchanges["role=\"reference\""], 2, "and measured once");
+    assert_eq!(exchanges["role=\"candidate\""], 6);
     miffy.stop().await;
     let records = records(&broker).await;
     assert_eq!(records.len(), 4);

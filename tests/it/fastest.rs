@@ -4,7 +4,7 @@ use http::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
-use crate::support::backend::{Backend, json, nobody};
+use crate::support::backend::{Backend, json, nobody, read_head};
 use crate::support::broker::Broker;
 use crate::support::miffy::{Miffy, Setup, outcomes};
 use crate::support::within;
@@ -44,6 +44,13 @@ async fn wins(miffy: &Miffy, backend: &str) -> u64 {
     miffy.metric("miffy_fastest_total").await[&label]
 }
 
+/// How many answers of a role began, by the histogram of their times.
+async fn answers(miffy: &Miffy, role: &str) -> u64 {
+    let samples = miffy.metric("miffy_first_byte_seconds_count").await;
+    let label = format!("role=\"{role}\"");
+    samples.get(&label).copied().unwrap_or_default()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_answers_first_is_the_clients_and_the_other_is_compared() {
     let broker = Broker::start();
@@ -52,8 +59,11 @@ async fn who_answers_first_is_the_clients_and_the_other_is_compared() {
     let miffy = start(&reference.url(), &candidate.url(), &broker);
     assert_eq!(miffy.get("/x/1").await.text().await.unwrap(), "2");
     assert!(miffy.outcomes_so_far().await.is_empty());
+    assert_eq!(answers(&miffy, "reference").await, 0);
+    assert_eq!(answers(&miffy, "candidate").await, 1);
     let_go.send_replace(true);
     assert_eq!(miffy.outcomes(1).await, outcomes([("different", 1)]));
+    assert_eq!(answers(&miffy, "reference").await, 1);
     assert_eq!(wins(&miffy, "candidate").await, 1);
     let asked = |backend: &Backend| backend.arrived()[0].role().to_owned();
     assert_eq!(asked(&reference), "reference");
@@ -186,11 +196,14 @@ async fn a_candidate_that_failed_does_not_hold_its_permit_for_as_long_as_the_ref
 #[tokio::test(flavor = "multi_thread")]
 async fn losers_are_not_listened_to_once_nobody_wants_to_know() {
     let broker = Broker::start();
+    let (asked, mut is_asked) = watch::channel(false);
     let (hung_up, mut is_hung_up) = watch::channel(false);
     let reference = Backend::raw(move |mut stream| {
-        let hung_up = hung_up.clone();
+        let (asked, hung_up) = (asked.clone(), hung_up.clone());
         async move {
             let mut all = Vec::new();
+            read_head(&mut stream).await;
+            asked.send_replace(true);
             let _whatever = stream.read_to_end(&mut all).await;
             hung_up.send_replace(true);
         }
@@ -207,6 +220,8 @@ async fn losers_are_not_listened_to_once_nobody_wants_to_know() {
     let mut client = miffy.connect().await;
     client.write_all(REQUEST).await.unwrap();
     client.read_u8().await.unwrap();
+    let asked = is_asked.wait_for(|is_asked| *is_asked);
+    within("the reference to be asked", asked).await.unwrap();
     drop(client);
     let expected = outcomes([("skipped.client_gone", 1)]);
     assert_eq!(miffy.outcomes(1).await, expected);
