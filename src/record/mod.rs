@@ -85,6 +85,16 @@ pub struct Record<'a> {
 /// A response's status and the rest of it, or how far the exchange came.
 type SideView<'v> = Result<(u16, Visible<'v>), &'static str>;
 
+/// Another record's id: a UUID of version 7 (RFC 9562 §5.7). Nobody is kept from guessing it.
+pub(crate) fn new_id() -> Uuid {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let milliseconds = since_epoch.unwrap_or_default().as_millis();
+    let milliseconds = u64::try_from(milliseconds).unwrap_or(u64::MAX);
+    let mut random = [0; 10];
+    fastrand::fill(&mut random);
+    uuid::Builder::from_unix_timestamp_millis(milliseconds, &random).into_uuid()
+}
+
 /// What may leave the process of a record's parts.
 struct View<'v> {
     target: Line<'v>,

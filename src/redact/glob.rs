@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use regex::bytes::{Regex, RegexBuilder};
+
 /// A name in which `*` stands for any text, none included. Capitals make no difference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glob(String);
@@ -41,6 +43,19 @@ impl Glob {
         }
         glob[at..].iter().all(|byte| *byte == b'*')
     }
+}
+
+/// What tells whether any of these globs stands for a name, in one go.
+pub(super) fn any(globs: &[Glob]) -> Regex {
+    let of = |glob: &Glob| regex::escape(&glob.0).replace(r"\*", ".*");
+    let globs: Vec<String> = globs.iter().map(of).collect();
+    let any = RegexBuilder::new(&format!("^(?:{})$", globs.join("|")))
+        .unicode(false)
+        .case_insensitive(true)
+        .dot_matches_new_line(true)
+        .size_limit(usize::MAX)
+        .build();
+    any.expect("escaped texts are a pattern")
 }
 
 impl fmt::Display for Glob {
@@ -86,6 +101,16 @@ mod tests {
         fn any_text_for_a_star_is_matched(parts in prop::collection::vec("[a-c]{0,3}", 1..4), filler in "[a-c]{0,5}") {
             let glob = Glob::new(parts.join("*"));
             prop_assert!(glob.matches(parts.join(&filler).as_bytes()));
+        }
+
+        #[test]
+        fn globs_together_stand_for_what_each_stands_for(
+            globs in prop::collection::vec("[a-cA-C.*-]{0,5}", 1..4),
+            name in "[a-cA-C.-]{0,6}",
+        ) {
+            let globs: Vec<Glob> = globs.into_iter().map(Glob::new).collect();
+            let each = globs.iter().any(|glob| glob.matches(name.as_bytes()));
+            prop_assert_eq!(super::any(&globs).is_match(name.as_bytes()), each);
         }
     }
 }

@@ -24,6 +24,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 use http::HeaderName;
+use regex::bytes::Regex;
 use ring::hmac;
 use ring::rand::SystemRandom;
 
@@ -48,6 +49,8 @@ const MAX_PLACES: usize = 100;
 #[derive(Debug)]
 pub struct Redaction {
     settings: Redact,
+    /// All globs of headers in one: it is asked for each header of each record.
+    headers: Regex,
     /// The places of bodies in the arrays that lines of JSON are compared as: those of each line, too.
     in_lines: Vec<Pattern>,
     /// The same of events, and of their data.
@@ -117,6 +120,7 @@ impl Redaction {
         Self {
             in_lines: below(&["", "/*"]),
             in_events: below(&["", "/*", "/*/data"]),
+            headers: glob::any(&settings.headers),
             settings,
             key,
         }
@@ -125,7 +129,7 @@ impl Redaction {
     /// Whether a header's values are hidden.
     #[must_use]
     pub fn hides_header(&self, name: &HeaderName) -> bool {
-        self.settings.hides_header(name.as_str().as_bytes())
+        self.headers.is_match(name.as_str().as_bytes())
     }
 
     /// A response's header as it may be shown; bytes that are no Unicode are replaced.

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use http::uri::PathAndQuery;
 use tracing::error;
-use uuid::Uuid;
 
 use super::watch::{Unanswered, Watch};
 pub(super) use crate::capture::Sent;
@@ -19,7 +18,7 @@ use crate::content::{self, Body};
 use crate::delivery::Outgoing;
 use crate::experiment::Experiment;
 use crate::outcome::Outcome;
-use crate::record::Record;
+use crate::record::{self, Record};
 
 /// What is a record's size beside its key and value, at most, in librdkafka's count.
 const OVERHEAD: usize = 512;
@@ -197,7 +196,7 @@ impl Pair {
         let params = experiment.params(head.target.path());
         let key = experiment.record_key(&params);
         let record = Record {
-            id: Uuid::now_v7(),
+            id: record::new_id(),
             experiment,
             asked: &subject.candidate,
             target: self.target.as_ref().map(PathAndQuery::as_str),
