@@ -3,11 +3,16 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::ledger::{DropReason, Kept, Ledger};
 use super::outgoing::Outgoing;
 use super::sink::{Problem, Told};
+
+/// How long the lane lets news gather once there are some. To be woken for each would cost everybody more than it
+/// takes to deliver a record; librdkafka lets records gather for longer (`linger.ms`).
+const BREATH: Duration = Duration::from_millis(2);
 
 /// How much may wait in memory.
 #[derive(Debug, Clone, Copy)]
@@ -102,13 +107,18 @@ impl Shared {
         }
     }
 
-    /// Waits until something happens, at most until `alarm`. Gives what was told.
+    /// Waits until something happens, at most until `alarm`, and a moment longer for more of it. Gives what was told.
     pub(super) fn wait(&self, alarm: Instant) -> Vec<(u64, Told)> {
         let left = alarm.saturating_duration_since(Instant::now());
         let waited = self
             .wake
             .wait_timeout_while(self.state(), left, |state| !state.news);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if state.news && state.stop.is_none() {
+            drop(state);
+            thread::sleep(BREATH);
+            state = self.state();
+        }
         state.news = false;
         std::mem::take(&mut state.told)
     }
