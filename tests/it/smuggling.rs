@@ -185,13 +185,18 @@ impl Scene {
 
 /// Sends this and a last request; gives what came until the end.
 async fn talk(miffy: &Miffy, name: &str, bytes: &[u8]) -> String {
-    let stream = miffy.send(bytes).await;
-    let (mut from, mut to) = stream.into_split();
-    // It may be closed already.
-    let _closed = to.write_all(LAST).await;
+    let (mut from, mut to) = miffy.connect().await.into_split();
     let mut answer = Vec::new();
+    // It is read meanwhile: what is refused may be answered, and the connection closed, before all of it is sent. What
+    // is not read by then is lost with a reset.
+    let sent = async {
+        if to.write_all(bytes).await.is_ok() {
+            let _closed = to.write_all(LAST).await;
+        }
+    };
     // A reset ends it, too.
-    let _end = within(&format!("the end of {name}"), from.read_to_end(&mut answer)).await;
+    let ended = async { tokio::join!(sent, from.read_to_end(&mut answer)) };
+    let _end = within(&format!("the end of {name}"), ended).await;
     latin1(&answer)
 }
 
