@@ -34,11 +34,12 @@ use crate::delivery::{Delivery, SinkState, Totals};
 use crate::hooks::Hooks;
 use crate::management::{self, Gate, Management, Reloads};
 use crate::outcomes::Stream;
-use crate::proxy::{self, Alive, Connections, LiveMetrics, Proxy, Server};
+use crate::proxy::{Alive, Connections, LiveMetrics, Proxy, Server};
 use crate::record;
-use crate::shadow::{self, Observer, Roster, Shadow, Threads};
+use crate::shadow::{self, Observer, Roster, Shadow};
 use crate::telemetry::metrics as names;
 use crate::telemetry::{Telemetry, Throttle};
+use crate::threads::Threads;
 use crate::tls::ServerCertificate;
 use planner::Planner;
 use reload::{ReloadMetrics, Reloader, Running};
@@ -193,7 +194,7 @@ impl App {
         let limits = limits(settings);
         let threads = Threads::start().context("threads can't be started")?;
         let parts = shadow::Parts {
-            runtime: threads.handle().clone(),
+            runtime: threads.for_shadow().clone(),
             limits: limits.clone(),
             max_in_flight: settings.shadow.max_in_flight,
             max_wait: settings.shadow.max_wait,
@@ -218,8 +219,9 @@ impl App {
             metrics,
         ));
         let (certificate, acceptor) = tls(settings)?;
-        let routes = proxy::router(proxy.clone());
-        let server = telemetry.register(|| Server::register(routes, settings.clients, acceptor));
+        let server = telemetry.register(|| {
+            Server::register(proxy.clone(), settings.clients, acceptor, threads.seats())
+        });
         let connections = Connections::default();
         let gauges = Gauges {
             connections: connections.counter(),

@@ -39,6 +39,7 @@
 //! - [`outcomes`]: a line for each of them
 //! - [`management`]: health, readiness, metrics, the administration
 //! - [`telemetry`]: log and metrics
+//! - [`threads`]: what requests are carried on
 //! - [`tls`]: certificates, and whom to believe
 //! - `librdkafka`: the one module with calls to C
 //!
@@ -103,4 +104,5 @@ pub mod rewrite;
 pub mod shadow;
 pub mod spool;
 pub mod telemetry;
+pub mod threads;
 pub mod tls;

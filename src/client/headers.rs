@@ -4,7 +4,7 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TE,
     TRANSFER_ENCODING, UPGRADE,
 };
-use http::{Uri, Version, request};
+use http::{Request, Uri, Version, request};
 
 /// Tells a backend the part it plays.
 pub static ROLE_HEADER: HeaderName = HeaderName::from_static("x-shadow-test-role");
@@ -58,9 +58,7 @@ pub(super) fn retain(headers: &mut HeaderMap, keeps: impl Fn(&HeaderName) -> boo
     *headers = left;
 }
 
-/// Makes a received request's headers those to send on: hop-by-hop headers end here, a target that names
-/// its host outranks `Host` (RFC 9112 §3.2.2; HTTP/2 sends nothing else, RFC 9113 §8.3.1), and cookies
-/// that HTTP/2 sent apart come together (RFC 9113 §8.2.3).
+/// Makes a received request's headers those to send on: [unified](unify), and without hop-by-hop headers.
 ///
 /// One that came in HTTP/2 keeps its wish for trailers, which gRPC insists on and which is all that `TE` can
 /// say there (RFC 9113 §8.2.2).
@@ -68,8 +66,10 @@ pub fn make_end_to_end(head: &mut request::Parts) {
     let trailers = HeaderValue::from_static("trailers");
     let wants_trailers = head.version == Version::HTTP_2 && head.headers.get(TE) == Some(&trailers);
     strip_hop_by_hop(&mut head.headers);
-    unify(head.version, &head.uri, &mut head.headers);
+    // What `Connection` names may have been one of these.
+    name_host(&head.uri, &mut head.headers);
     if head.version == Version::HTTP_2 {
+        join_cookies(&mut head.headers);
         // Repeated, it is the same; HTTP/1.1 must have it once (RFC 9112 §6.3).
         if let Some(length) = head.headers.get(CONTENT_LENGTH).cloned() {
             head.headers.insert(CONTENT_LENGTH, length);
@@ -80,9 +80,20 @@ pub fn make_end_to_end(head: &mut request::Parts) {
     }
 }
 
-/// Makes a received request's headers say what the same request's would in HTTP/1.1: `Host` is the target's host
-/// if the target names one, and cookies are together. What is looked for in headers is to be looked for in these.
-pub fn unify(version: Version, uri: &Uri, headers: &mut HeaderMap) {
+/// Makes a received request's headers say what the same request's would in HTTP/1.1: a target that names its host
+/// outranks `Host` (RFC 9112 §3.2.2; HTTP/2 sends nothing else, RFC 9113 §8.3.1), and cookies that HTTP/2 sent apart
+/// come together (RFC 9113 §8.2.3). What is looked for in headers is to be looked for in these.
+pub fn unify<B>(request: &mut Request<B>) {
+    if request.uri().authority().is_some() {
+        let uri = request.uri().clone();
+        name_host(&uri, request.headers_mut());
+    }
+    if request.version() == Version::HTTP_2 {
+        join_cookies(request.headers_mut());
+    }
+}
+
+fn name_host(uri: &Uri, headers: &mut HeaderMap) {
     if let Some(authority) = uri.authority() {
         let authority = authority.as_str();
         let host = authority
@@ -91,9 +102,6 @@ pub fn unify(version: Version, uri: &Uri, headers: &mut HeaderMap) {
         if let Ok(host) = HeaderValue::from_str(host) {
             headers.insert(HOST, host);
         }
-    }
-    if version == Version::HTTP_2 {
-        join_cookies(headers);
     }
 }
 

@@ -45,6 +45,7 @@ pub use unmeasured::{BodyGuard, Unmeasured};
 
 use crate::config::{Backends, BaseUrl, Protocol, Timeouts};
 use crate::experiment::Role;
+use crate::threads::{PerThread, cores};
 use crate::tls;
 use connect::{Connector, Used, Versions};
 use expect::{Expected, expecting, watch};
@@ -73,18 +74,22 @@ pub trait Replay: Sized {
 /// Connections to backends, for requests with bodies of type `B`.
 #[derive(Debug)]
 pub struct Client<B> {
+    pools: Arc<PerThread<Pools<B>>>,
+    timeouts: Timeouts,
+}
+
+#[derive(Debug)]
+struct Pools<B> {
     http1: Pooled<Connector, Expected<B>>,
     /// Where some may be asked in HTTP/2.
-    http2: Option<Arc<Http2<B>>>,
-    timeouts: Timeouts,
+    http2: Option<Http2<B>>,
 }
 
 impl<B> Clone for Client<B> {
     /// The same connections.
     fn clone(&self) -> Self {
         Self {
-            http1: self.http1.clone(),
-            http2: self.http2.clone(),
+            pools: self.pools.clone(),
             timeouts: self.timeouts,
         }
     }
@@ -111,26 +116,28 @@ where
             tls::unused()?
         };
         let connector = |versions| Connector::new(backends.timeouts.connect, tls.clone(), versions);
-        let http1 = Pooled::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(backends.pool.idle_timeout)
-            .pool_max_idle_per_host(backends.pool.max_idle)
-            .http1_max_headers(MAX_RESPONSE_HEADERS)
-            .http1_max_buf_size(MAX_RESPONSE_HEAD)
-            .http1_preserve_header_case(true)
-            .build(connector(Versions::Http1));
+        let http1 = || {
+            Pooled::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(backends.pool.idle_timeout)
+                .pool_max_idle_per_host(backends.pool.max_idle.div_ceil(cores()))
+                .http1_max_headers(MAX_RESPONSE_HEADERS)
+                .http1_max_buf_size(MAX_RESPONSE_HEAD)
+                .http1_preserve_header_case(true)
+                .build(connector(Versions::Http1))
+        };
         let versions = match backends.protocol {
             Protocol::Auto if has_tls => Some(Versions::Both),
             Protocol::Http2 => Some(Versions::Http2),
             Protocol::Auto | Protocol::Http1 => None,
         };
-        let http2 = versions.map(|versions| {
-            let connector = connector(versions);
-            Arc::new(Http2::new(connector, backends.protocol, backends.pool))
-        });
+        let http2 = |versions| Http2::new(connector(versions), backends.protocol, backends.pool);
+        let pools = || Pools {
+            http1: http1(),
+            http2: versions.map(http2),
+        };
         Ok(Self {
-            http1,
-            http2,
+            pools: Arc::new(PerThread::new(pools)),
             timeouts: backends.timeouts,
         })
     }
@@ -178,7 +185,7 @@ where
 
     async fn ask(&self, base: &BaseUrl, request: Request<B>) -> Result<Response<Incoming>, Error> {
         // A connection that is to become another protocol's can't be shared.
-        if let Some(http2) = &self.http2
+        if let Some(http2) = &self.pools.here().http2
             && !request.headers().contains_key(UPGRADE)
             && let Some(connection) = Box::pin(connection(http2, base)).await?
         {
@@ -198,10 +205,11 @@ where
             request.headers_mut().insert(TRANSFER_ENCODING, chunked);
         }
         let (mut request, held) = expecting(request);
+        let http1 = &self.pools.here().http1;
         let mut retries = MAX_RETRIES;
         loop {
             let next = (retries > 0).then(|| again(&request)).flatten();
-            let error = match self.http1.request(request).await {
+            let error = match http1.request(request).await {
                 Ok(mut answer) => {
                     Used::mark(answer.extensions());
                     if let Some(held) = held {

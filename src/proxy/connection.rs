@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::counted::Counted;
+use crate::threads::Seat;
 
 /// How long a quiet connection stays open when miffy stops: a request may be on its way.
 const LAST_CHANCE: Duration = Duration::from_millis(500);
@@ -64,7 +65,12 @@ pub(super) struct ClientConnection {
 
 /// What a connection holds until its end: its count, its share of a stop, and its permit where those are
 /// limited.
-pub(super) type Held = (Counted, TaskTrackerToken, Option<OwnedSemaphorePermit>);
+pub(super) type Held = (
+    Counted,
+    TaskTrackerToken,
+    Option<OwnedSemaphorePermit>,
+    Seat,
+);
 
 /// How long a connection may be what it is.
 #[derive(Debug, Clone, Copy)]
@@ -262,7 +268,7 @@ pub(super) struct Received {
 
 impl Received {
     pub(super) fn new(inner: Incoming, connection: &Arc<ClientConnection>) -> Self {
-        let busy = (!inner.is_end_stream()).then(|| connection.begin());
+        let busy = Some(connection.begin());
         Self { inner, busy }
     }
 }

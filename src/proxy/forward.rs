@@ -30,7 +30,7 @@ use crate::experiment::Role;
 const LINGER: Duration = Duration::from_secs(5);
 
 /// Answers a request.
-pub(super) async fn answer(proxy: Arc<Proxy>, mut request: Request) -> Response {
+pub(super) async fn answer(proxy: &Arc<Proxy>, mut request: Request) -> Response {
     if let Some(answer) = objection::to(&request) {
         let mut response = answer.response();
         if request.version() != Version::HTTP_2 {
@@ -41,21 +41,20 @@ pub(super) async fn answer(proxy: Arc<Proxy>, mut request: Request) -> Response 
         return response;
     }
     let plan = proxy.plan.load_full();
-    let (version, uri) = (request.version(), request.uri().clone());
     // Conditions and samples are the same in every version of HTTP.
-    client::unify(version, &uri, request.headers_mut());
+    client::unify(&mut request);
     let (method, uri, headers) = (request.method(), request.uri(), request.headers());
     let Some(lane) = plan.experiments.find(method, uri, headers) else {
-        return pass(&proxy, &plan.upstream(), request).await;
+        return pass(proxy, &plan.upstream(), request).await;
     };
     match lane.experiment.admit(method, uri, headers) {
         Ok(()) => match &lane.race {
-            None => mirror(&proxy, lane, request).await,
-            Some(race) => race::answer(&proxy, lane, race, request).await,
+            None => mirror(proxy, lane, request).await,
+            Some(race) => Box::pin(race::answer(proxy, lane, race, request)).await,
         },
         Err(skip) => {
             lane.mirror.skip(method, uri, skip);
-            pass(&proxy, &lane.reference(), request).await
+            pass(proxy, &lane.reference(), request).await
         }
     }
 }

@@ -34,9 +34,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use arc_swap::ArcSwap;
-use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
 use http_body::Body as _;
 use metrics::{Counter, Histogram};
 
@@ -150,9 +148,4 @@ impl LiveMetrics {
         counter.increment(1);
         answer
     }
-}
-
-/// What answers every request.
-pub fn router(proxy: Arc<Proxy>) -> Router {
-    Router::new().fallback(move |request: Request| forward::answer(proxy.clone(), request))
 }

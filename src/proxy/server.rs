@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use axum::Router;
+use axum::body::Body;
 use axum::response::Response;
-use http::header::{CONNECTION, HeaderValue};
-use http::{Request, StatusCode, Version};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
+use http::{Method, Request, StatusCode, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::service::Service as HyperService;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -25,15 +26,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower_service::Service;
 use tracing::{debug, warn};
 
 use super::connection::{ClientConnection, Noted, Order, Patience, Received, Socket, watch};
 use super::counted::Counted;
-use super::error;
+use super::{Proxy, error, forward};
 use crate::config::Clients;
 use crate::telemetry::Throttle;
 use crate::telemetry::metrics::{CLIENT_LIMITS, counter};
+use crate::threads::Seats;
 
 /// How long to wait after an accept that failed for want of something, such as file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -96,10 +97,11 @@ impl Connections {
 
 /// How clients are served.
 pub struct Server {
-    router: Router,
+    proxy: Arc<Proxy>,
     limits: Clients,
     tls: Option<TlsAcceptor>,
     builder: auto::Builder<TokioExecutor>,
+    seats: Seats,
     /// Connections that may still be opened.
     permits: Option<Arc<Semaphore>>,
     metrics: ServerMetrics,
@@ -118,10 +120,15 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Serves `router` within these limits; to be called in
+    /// Serves `proxy` within these limits; to be called in
     /// [`Telemetry::register`](crate::telemetry::Telemetry).
     #[must_use]
-    pub fn register(router: Router, limits: Clients, tls: Option<TlsAcceptor>) -> Self {
+    pub fn register(
+        proxy: Arc<Proxy>,
+        limits: Clients,
+        tls: Option<TlsAcceptor>,
+        seats: Seats,
+    ) -> Self {
         let mut builder = auto::Builder::new(TokioExecutor::new()).preserve_header_case(true);
         // A response's date is the backend's, if it sends one.
         builder
@@ -135,10 +142,11 @@ impl Server {
             .max_header_list_size(u32::try_from(limits.max_head).unwrap_or(u32::MAX));
         let limit = |name| counter(CLIENT_LIMITS, Some(("limit", name)));
         Self {
-            router,
+            proxy,
             limits,
             tls,
             builder,
+            seats,
             permits: limits.max_connections.map(Semaphore::new).map(Arc::new),
             metrics: ServerMetrics {
                 head_timeout: limit("head_timeout"),
@@ -212,26 +220,49 @@ impl Server {
     ) {
         // A failure here would only cost a little latency.
         let _without = stream.set_nodelay(true);
+        let stream = stream.into_std();
         let open = Counted::begin(&connections.open);
-        let held = (open, connections.tracker.token(), permit);
+        let seat = self.seats.take();
+        let worker = seat.runtime();
+        let held = (open, connections.tracker.token(), permit, seat);
         let peer = peer.ip().to_canonical();
         let connection = ClientConnection::new(peer, self.tls.is_some(), held);
         let (server, connections) = (self.clone(), connections.clone());
-        tokio::spawn(async move {
-            let Some(tls) = &server.tls else {
-                return server.carry(stream, connection, &connections).await;
+        worker.spawn(async move {
+            let stream = match stream.and_then(TcpStream::from_std) {
+                Ok(stream) => stream,
+                Err(error) => {
+                    return debug!(%error, "a connection was lost on its way to its thread");
+                }
             };
-            let (orders, ordered) = oneshot::channel();
-            let (patience, closing) = (server.patience(), connections.closing.clone());
-            tokio::spawn(watch(connection.clone(), patience, closing, orders));
-            tokio::select! {
-                accepted = tls.accept(stream) => match accepted {
-                    Ok(stream) => server.carry(stream, connection, &connections).await,
-                    Err(error) => debug!(%error, "a client's handshake failed"),
-                },
-                _late = ordered => server.metrics.head_timeout.increment(1),
+            match &server.tls {
+                None => server.carry(stream, connection, &connections).await,
+                // It is large, and most servers have none.
+                Some(tls) => {
+                    Box::pin(server.shake_hands(tls, stream, connection, &connections)).await;
+                }
             }
         });
+    }
+
+    /// Serves one connection over TLS to its end.
+    async fn shake_hands(
+        &self,
+        tls: &TlsAcceptor,
+        stream: TcpStream,
+        connection: Arc<ClientConnection>,
+        connections: &Connections,
+    ) {
+        let (orders, ordered) = oneshot::channel();
+        let (patience, closing) = (self.patience(), connections.closing.clone());
+        tokio::spawn(watch(connection.clone(), patience, closing, orders));
+        tokio::select! {
+            accepted = tls.accept(stream) => match accepted {
+                Ok(stream) => self.carry(stream, connection, connections).await,
+                Err(error) => debug!(%error, "a client's handshake failed"),
+            },
+            _late = ordered => self.metrics.head_timeout.increment(1),
+        }
     }
 
     fn patience(&self) -> Patience {
@@ -247,7 +278,7 @@ impl Server {
         IO: AsyncRead + AsyncWrite + Socket + Unpin + Send + 'static,
     {
         let service = ClientService {
-            router: self.router.clone(),
+            proxy: self.proxy.clone(),
             connection: connection.clone(),
             leaving: connections.leaving.clone(),
             max_target: self.limits.max_target,
@@ -302,7 +333,7 @@ async fn waiting(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
 
 /// What is done with each request of a connection, whatever it is.
 struct ClientService {
-    router: Router,
+    proxy: Arc<Proxy>,
     connection: Arc<ClientConnection>,
     leaving: Arc<AtomicBool>,
     max_target: usize,
@@ -319,16 +350,24 @@ impl HyperService<Request<Incoming>> for ClientService {
         self.connection.speaks(version);
         let busy = self.connection.begin();
         let target = request.uri().path_and_query();
+        let is_head = request.method() == Method::HEAD;
         if target.is_some_and(|target| target.as_str().len() > self.max_target) {
             self.too_long.increment(1);
-            return Box::pin(async { Ok(error::URI_TOO_LONG.response()) });
+            let response = error::URI_TOO_LONG.response();
+            return Box::pin(async move { Ok(without_body(is_head, response)) });
         }
         request.extensions_mut().insert(self.connection.clone());
-        let request = request.map(|body| Received::new(body, &self.connection));
-        let answering = self.router.clone().call(request);
-        let leaving = self.leaving.clone();
+        let request = request.map(|body| {
+            if body.is_end_stream() {
+                Body::empty()
+            } else {
+                Body::new(Received::new(body, &self.connection))
+            }
+        });
+        let (proxy, leaving) = (self.proxy.clone(), self.leaving.clone());
         Box::pin(async move {
-            let mut response = answering.await?;
+            let response = forward::answer(&proxy, request).await;
+            let mut response = without_body(is_head, response);
             if leaving.load(Ordering::Relaxed)
                 && version != Version::HTTP_2
                 && response.status() != StatusCode::SWITCHING_PROTOCOLS
@@ -340,6 +379,16 @@ impl HyperService<Request<Incoming>> for ClientService {
             Ok(response)
         })
     }
+}
+
+/// An answer to HEAD has the headers of one to GET, and nothing behind them (RFC 9110 §9.3.2). A backend's has no body;
+/// miffy's own are made without asking, and hyper leaves their body out in HTTP/1.1 only.
+fn without_body(is_head: bool, mut response: Response) -> Response {
+    if is_head && let Some(length @ 1..) = response.body().size_hint().exact() {
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+        *response.body_mut() = Body::empty();
+    }
+    response
 }
 
 /// Whether the failure is that of the one connection, not of accepting.
@@ -355,13 +404,35 @@ fn ended_before_it_began(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::{Budget, Limits};
+    use crate::client::Client;
     use crate::config::{self, Environment, Source};
+    use crate::experiment::Table;
+    use crate::proxy::{LiveMetrics, Plan};
+    use crate::threads::Threads;
 
     #[tokio::test]
     async fn an_accept_loop_is_alive_until_it_ends() {
         let defaults = config::load(&Source::Text(String::new()), &Environment::default());
-        let limits = defaults.expect("they are valid").settings.clients;
-        let server = Arc::new(Server::register(Router::new(), limits, None));
+        let settings = defaults.expect("they are valid").settings;
+        let plan = Plan {
+            client: Client::new(&settings.reference_backends, []).expect("a client"),
+            upstream: settings.reference,
+            experiments: Table::new([]),
+        };
+        let limits = Limits {
+            max_body: 0,
+            budget: Budget::new(0),
+        };
+        let metrics = LiveMetrics::register();
+        let proxy = Arc::new(Proxy::new(plan, limits, Arc::default(), false, metrics));
+        let threads = Threads::start().expect("threads");
+        let server = Arc::new(Server::register(
+            proxy,
+            settings.clients,
+            None,
+            threads.seats(),
+        ));
         let (alive, connections) = (Alive::default(), Connections::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let serving = server.serve(listener, &connections, &alive, std::future::pending());

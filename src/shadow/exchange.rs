@@ -1,6 +1,6 @@
 //! Asks the candidates, and the secondary if there is one, beside the reference, and sees each pair to its end.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,24 +72,25 @@ impl Trial {
         let places = admitted.iter().map(|(entrant, _)| entrant.ticket.place());
         let beside = self.beside(places, &sent);
         let trial = &*self;
+        let sent_to = &sent;
         let pairs = admitted.into_iter().map(|(entrant, admission)| {
-            let Entrant { ticket, asked, .. } = entrant;
-            let contender = &trial.contenders[ticket.place()];
-            let asking = Asking {
-                asked,
-                pass: admission.pass,
-            };
-            let beside = beside.clone();
-            let judged = trial.judged(contender, &sent, asking, reference.clone(), beside);
-            async move {
+            let (reference, beside) = (reference.clone(), beside.clone());
+            // It is large, and would be moved more than once.
+            Box::pin(async move {
+                let Entrant { ticket, asked, .. } = entrant;
+                let contender = &trial.contenders[ticket.place()];
+                let asking = Asking {
+                    asked,
+                    pass: admission.pass,
+                };
                 let judged = tokio::select! {
                     biased;
                     () = give_up.cancelled() => Err(Skip::Shutdown),
-                    judged = judged => judged,
+                    judged = trial.judged(contender, sent_to, asking, reference, beside) => judged,
                 };
                 drop(admission.permits);
                 trial.over(contender, ticket.ending(judged))
-            }
+            })
         });
         let over = join_all(pairs).await;
         self.finished(&sent, &reference, over).await;
@@ -133,7 +134,7 @@ impl Trial {
                 (Either::Right(side), target)
             }
         };
-        let side = side.inspect_ok(|side| pass.report_side(side));
+        let side = pin!(side.inspect_ok(|side| pass.report_side(side)));
         let both = self.both(reference, side);
         let (sides, second) = self.with_second(beside, contender, pin!(both)).await?;
         let (reference, candidate) = sides;
@@ -174,9 +175,8 @@ impl Trial {
     async fn both(
         &self,
         mut reference: Reference,
-        asking: impl Future<Output = Result<Side, Skip>>,
+        mut asking: Pin<&mut impl Future<Output = Result<Side, Skip>>>,
     ) -> Result<Sides, Skip> {
-        let mut asking = pin!(asking);
         let mut candidate = None;
         let ended = tokio::select! {
             ended = &mut reference => ended,
@@ -210,10 +210,10 @@ impl Trial {
         }
         let differs = |comparison: &Comparison| comparison.differences.classes().next().is_some();
         if before.as_ref().is_some_and(differs) {
-            pair.second = self.ask_again(contender, &pair).await;
+            pair.second = Box::pin(self.ask_again(contender, &pair)).await;
         }
         if self.compares(&subject, &pair) {
-            return self.judge_in_code(pair, before, subject).await;
+            return Box::pin(self.judge_in_code(pair, before, subject)).await;
         }
         let (judge, bounds) = (shadow.judge, shadow.bounds);
         let judge = move |pair: &Pair| judge(pair, before, &subject, bounds);

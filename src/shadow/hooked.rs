@@ -80,7 +80,7 @@ impl Trial {
         };
         let request = Request::new(&self.experiment, sent);
         let candidate = contender.subject.candidate.clone();
-        let edited = hooks.edit(request, candidate, head, body).await;
+        let edited = Box::pin(hooks.edit(request, candidate, head, body)).await;
         let Edited { head, body, target } = edited.map_err(|_counted| Skip::Hook)?;
         Ok(ToSend {
             head: Ok(head),

@@ -11,8 +11,8 @@
 //! - No more than `max_in_flight` requests to candidates have a permit at a time, and each gives it back: the
 //!   candidate has its timeout, and waiting for the reference has its own. Without one, an exchange only waits
 //!   for its client's upload, and holds what is captured of it.
-//! - All of it happens on threads of its own, and comparing bodies that are large, or may be once decoded, on
-//!   others, half as many as there are cores.
+//! - All of it happens on the [threads](crate::threads) for it, and comparing bodies that are large, or may be once
+//!   decoded, on others, half as many as there are cores.
 //!
 //! # Layout
 //!
@@ -27,7 +27,6 @@
 //! - `noise`: what is noise, by the numbers
 //! - `roster`: the trials that go on
 //! - `second`: asks for second answers of the reference's code
-//! - `threads`: what all of it runs on
 //! - `trial`: takes an experiment's exchanges, and sees each to its end
 //! - `watch`: what is known of an experiment's noise
 
@@ -42,7 +41,6 @@ mod ledger;
 mod noise;
 mod roster;
 mod second;
-mod threads;
 mod trial;
 mod watch;
 
@@ -66,7 +64,6 @@ pub use contender::Contender;
 pub use ledger::{Account, Ledger};
 pub use noise::{Learned, Location};
 pub use roster::{Roster, Succession};
-pub use threads::Threads;
 pub use trial::{Terms, Trial};
 
 use crate::capture::{Limits, RequestHead, Side};
@@ -78,9 +75,9 @@ use crate::experiment::{Experiment, Role};
 use crate::hooks::Attached;
 use crate::outcome::{Outcome, Skip};
 use crate::telemetry::metrics::{EXCHANGE, of_role};
+use crate::threads::cores;
 use bucket::Bucket;
 use judge::{Bounds, Pair, Publication, Subject, Verdict};
-use threads::half_as_many_as_cores;
 
 /// Bytes of bodies, without their codings, from which on a pair is compared on a thread for such work.
 const LARGE: u64 = 64 * 1024;
@@ -119,7 +116,7 @@ pub struct Report<'a> {
 
 /// What the shadow is made of.
 pub struct Parts {
-    /// Where exchanges run.
+    /// Where exchanges run that no thread for the shadow is beside.
     pub runtime: Handle,
     /// The bounds of captured bodies.
     pub limits: Limits,
@@ -195,7 +192,7 @@ impl Shadow {
             max_in_flight: parts.max_in_flight,
             max_wait: parts.max_wait,
             requeries: Mutex::new(Bucket::new(parts.requery_rate)),
-            comparisons: Semaphore::new(half_as_many_as_cores()),
+            comparisons: Semaphore::new((cores() / 2).max(1)),
             bounds: Bounds {
                 max_message: parts.max_message,
             },

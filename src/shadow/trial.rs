@@ -18,6 +18,7 @@ use crate::config;
 use crate::experiment::Experiment;
 use crate::outcome::Skip;
 use crate::telemetry::metrics::{EXPERIMENT_PAUSED, SAMPLE_RATE};
+use crate::threads;
 
 /// The candidates' side of one experiment.
 pub struct Trial {
@@ -188,7 +189,9 @@ impl Trial {
         if !entrants.is_empty() {
             let shadow = self.shadow.clone();
             let run = self.run(exchange, entrants);
-            shadow.tasks.spawn_on(run, &shadow.runtime);
+            let runtime = threads::beside();
+            let runtime = runtime.as_ref().unwrap_or(&shadow.runtime);
+            shadow.tasks.spawn_on(run, runtime);
         }
     }
 }

@@ -519,6 +519,40 @@ async fn http2_with_prior_knowledge_is_served_on_the_same_port() {
     miffy.stop().await;
 }
 
+/// HTTP/2 has no rule of framing that would keep a body from going out (RFC 9110 §9.3.2).
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_its_own_to_head_has_no_body() {
+    let broker = Broker::mock();
+    let setup = Setup::of(nobody(), nobody(), &broker);
+    let miffy = setup.tables("[clients]\nmax_target = \"100B\"\n").start();
+    let stream = TokioIo::new(miffy.connect().await);
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream);
+    let (mut sender, connection) = handshake.await.unwrap();
+    tokio::spawn(connection);
+    for (path, status) in [("1".to_owned(), 502), ("1".repeat(100), 414)] {
+        let mut answers = Vec::new();
+        for method in ["GET", "HEAD"] {
+            let request = Request::builder()
+                .method(method)
+                .uri(format!("http://some.host/{path}"))
+                .body(Empty::<Bytes>::new())
+                .unwrap();
+            let answer = within("an answer", sender.send_request(request)).await;
+            let (head, body) = answer.unwrap().into_parts();
+            assert_eq!(head.status, status, "{method}");
+            let body = body.collect().await.unwrap().to_bytes();
+            answers.push((head.headers, body.len()));
+        }
+        assert_ne!(answers[0].1, 0);
+        assert_eq!(answers[1].1, 0);
+        assert_eq!(
+            answers[0].0["content-length"],
+            answers[1].0["content-length"]
+        );
+    }
+    miffy.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_of_one_connection_may_be_pipelined() {
     let broker = Broker::start();

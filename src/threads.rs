@@ -1,0 +1,227 @@
+//! The threads that requests are carried on: for each core one that serves clients, and one beside it for the shadow.
+//! Each has a runtime of its own.
+//!
+//! A connection stays on the thread that it was given to, and so does all that is done for its requests. What is
+//! mirrored of them is taken on by the thread beside it: a candidate that has to be listened to without end, or a
+//! comparison that takes its time, keeps that one busy and no other. What requests use again and again, such as
+//! connections to backends, each thread has for itself, so that no two have to agree on anything.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, mpsc};
+use std::thread;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+
+thread_local! {
+    /// The place of one of these threads among them.
+    static PLACE: Cell<Option<usize>> = const { Cell::new(None) };
+    /// What runs beside it.
+    static BESIDE: RefCell<Option<Handle>> = const { RefCell::new(None) };
+}
+
+/// After how many tasks a busy thread looks at its sockets and timers. tokio's 61 is for tasks that are done in a moment;
+/// to read what a backend sends without end may take some milliseconds each time.
+const EVENTS: u32 = 8;
+
+/// After how many tasks it looks for those that other threads have woken; tokio's 31 is as long.
+const OTHERS: u32 = 4;
+
+/// How many cores there were for this process when it first asked. They may become more or fewer while it runs; its
+/// threads don't.
+pub(crate) fn cores() -> usize {
+    static CORES: LazyLock<usize> =
+        LazyLock::new(|| thread::available_parallelism().map_or(1, NonZeroUsize::get));
+    *CORES
+}
+
+/// The runtime of the thread for the shadow beside this one, if this one serves clients.
+pub(crate) fn beside() -> Option<Handle> {
+    BESIDE.with_borrow(Clone::clone)
+}
+
+/// The threads. They end when it is dropped, and give up what still runs on them.
+#[derive(Debug)]
+pub struct Threads {
+    seats: Seats,
+    /// Dropped to end them.
+    _ends: Vec<oneshot::Sender<()>>,
+}
+
+/// Those that serve clients, for as long as they run.
+#[derive(Debug, Clone)]
+pub struct Seats(Arc<[Arc<Worker>]>);
+
+/// One that serves clients.
+#[derive(Debug)]
+struct Worker {
+    runtime: Handle,
+    beside: Handle,
+    seats: AtomicUsize,
+}
+
+/// A connection's place on a thread, for as long as it is held.
+#[derive(Debug)]
+pub(crate) struct Seat(Arc<Worker>);
+
+impl Threads {
+    /// Starts them.
+    pub fn start() -> io::Result<Self> {
+        let (mut workers, mut ends) = (Vec::new(), Vec::new());
+        for core in 0..cores() {
+            let (beside, end) = start(format!("shadow-{core}"), 2 * core, None)?;
+            ends.push(end);
+            let name = format!("worker-{core}");
+            let (runtime, end) = start(name, 2 * core + 1, Some(beside.clone()))?;
+            ends.push(end);
+            workers.push(Arc::new(Worker {
+                runtime,
+                beside,
+                seats: AtomicUsize::new(0),
+            }));
+        }
+        Ok(Self {
+            seats: Seats(workers.into()),
+            _ends: ends,
+        })
+    }
+
+    /// The runtime of a thread for the shadow, for what no thread beside is known of.
+    pub(crate) fn for_shadow(&self) -> &Handle {
+        &self.seats.0[0].beside
+    }
+
+    /// Those that serve clients.
+    #[must_use]
+    pub fn seats(&self) -> Seats {
+        self.seats.clone()
+    }
+}
+
+impl Seats {
+    /// A place on the thread with the fewest connections.
+    pub(crate) fn take(&self) -> Seat {
+        let taken = |worker: &&Arc<Worker>| worker.seats.load(Ordering::Relaxed);
+        let emptiest = self.0.iter().min_by_key(taken);
+        let worker = emptiest.expect("a machine has a core").clone();
+        worker.seats.fetch_add(1, Ordering::Relaxed);
+        Seat(worker)
+    }
+}
+
+/// Starts a thread at this place. It ends when the sender is dropped.
+fn start(
+    name: String,
+    place: usize,
+    beside: Option<Handle>,
+) -> io::Result<(Handle, oneshot::Sender<()>)> {
+    let (end, ended) = oneshot::channel::<()>();
+    let (tell, told) = mpsc::channel();
+    let run = move || {
+        let mut builder = Builder::new_current_thread();
+        builder.event_interval(EVENTS).global_queue_interval(OTHERS);
+        let runtime = match builder.enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return tell.send(Err(error)).unwrap_or_default(),
+        };
+        PLACE.set(Some(place));
+        BESIDE.set(beside);
+        // It is waited for.
+        let _told = tell.send(Ok(runtime.handle().clone()));
+        // Nothing is ever sent.
+        let _end = runtime.block_on(ended);
+        // What still blocks a thread was given up.
+        runtime.shutdown_background();
+    };
+    thread::Builder::new().name(name).spawn(run)?;
+    let started = told.recv().map_err(io::Error::other)?;
+    Ok((started?, end))
+}
+
+impl Seat {
+    /// The runtime of its thread.
+    pub(crate) fn runtime(&self) -> Handle {
+        self.0.runtime.clone()
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.seats.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One of something for each of the threads, and one for all others together.
+#[derive(Debug)]
+pub(crate) struct PerThread<T>(Box<[T]>);
+
+impl<T> PerThread<T> {
+    /// As many as it takes.
+    pub(crate) fn new(make: impl FnMut() -> T) -> Self {
+        let threads = 2 * cores() + 1;
+        Self(std::iter::repeat_with(make).take(threads).collect())
+    }
+
+    /// This thread's own.
+    pub(crate) fn here(&self) -> &T {
+        let others = self.0.len() - 1;
+        &self.0[PLACE.get().unwrap_or(others)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_goes_where_there_are_the_fewest() {
+        let threads = Threads::start().expect("threads");
+        let all = threads.seats.0.len();
+        let mut seats: Vec<Seat> = (0..2 * all).map(|_| threads.seats.take()).collect();
+        let taken = |threads: &Threads| -> Vec<usize> {
+            let workers = threads.seats.0.iter();
+            workers.map(|it| it.seats.load(Ordering::Relaxed)).collect()
+        };
+        assert_eq!(taken(&threads), vec![2; all]);
+        let left = seats.swap_remove(0);
+        let before = left.0.clone();
+        drop(left);
+        assert!(Arc::ptr_eq(&threads.seats.take().0, &before));
+    }
+
+    #[test]
+    fn each_thread_has_its_own_and_all_others_share_one() {
+        let threads = Threads::start().expect("threads");
+        let made = AtomicUsize::new(0);
+        let own = Arc::new(PerThread::new(|| made.fetch_add(1, Ordering::Relaxed)));
+        let here = *own.here();
+        let there = |runtime: &Handle| {
+            let own = own.clone();
+            runtime.block_on(runtime.spawn(async move { (*own.here(), beside().is_some()) }))
+        };
+        let mut seen = vec![here];
+        for worker in threads.seats.0.iter() {
+            let (of_worker, has_one_beside) = there(&worker.runtime).expect("no panic");
+            let (of_shadow, has_another) = there(&worker.beside).expect("no panic");
+            assert!(has_one_beside && !has_another);
+            seen.extend([of_worker, of_shadow]);
+        }
+        seen.sort_unstable();
+        assert_eq!(seen, (0..=2 * cores()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_runs_on_them_is_given_up_with_them() {
+        let threads = Threads::start().expect("threads");
+        let (kept, ended) = oneshot::channel::<()>();
+        threads.for_shadow().spawn(async move {
+            std::future::pending::<()>().await;
+            drop(kept);
+        });
+        drop(threads);
+        assert!(ended.blocking_recv().is_err());
+    }
+}
