@@ -2,15 +2,13 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Extensions, Uri};
+use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::client::legacy::connect::{Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use tokio::net::TcpStream;
@@ -92,34 +90,11 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// Whether a connection has carried a response. If one that has breaks off, it was most likely closed by
-/// the backend for being idle, and the request never seen.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Used(Arc<AtomicBool>);
-
-impl Used {
-    /// Marks the connection that carried a response with these extensions.
-    pub(super) fn mark(response: &Extensions) {
-        if let Some(Self(used)) = response.get() {
-            used.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether this connection had carried a response.
-    pub(super) fn is_marked(connection: &Connected) -> bool {
-        let mut extensions = Extensions::new();
-        connection.get_extras(&mut extensions);
-        extensions
-            .get()
-            .is_some_and(|Self(used)| used.load(Ordering::Relaxed))
-    }
-}
-
 /// Reads from a backend that has more each time, before it is another's turn.
-const TURN: u8 = 4;
+const TURN: u8 = 2;
 
-/// A connection that knows whether it was [`Used`], that does not let a backend keep a thread to itself,
-/// and that lets one answer and hang up before it was told everything.
+/// A connection that does not let a backend keep a thread to itself, and that lets one answer and hang up before
+/// it was told everything.
 ///
 /// hyper reads on as long as there is anything to read that needs nobody to take it, such as responses
 /// before the final one (RFC 9110 §15.2). A backend that sends nothing else would have its thread for as
@@ -160,9 +135,10 @@ pub(super) fn has_hung_up(error: &io::Error) -> bool {
     )
 }
 
-impl Connection for BackendStream {
-    fn connected(&self) -> Connected {
-        self.inner.connected().extra(Used::default())
+impl BackendStream {
+    /// Whether it agreed to HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        self.inner.connected().is_negotiated_h2()
     }
 }
 

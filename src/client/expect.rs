@@ -20,7 +20,6 @@ use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 
 use super::Replay;
-use super::timed::Held;
 
 /// How long a backend may think about it. Clients wait about as long before they send all the same.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -56,8 +55,10 @@ enum Wait {
 }
 
 /// Lets a request's body wait, if the client asked whether it is wanted. Also gives what the answer's body
-/// is to hold, so that its end is known.
-pub(super) fn expecting<B: Body>(mut request: Request<B>) -> (Request<Expected<B>>, Option<Held>) {
+/// is to hold then, so that its end is known.
+pub(super) fn expecting<B: Body>(
+    mut request: Request<B>,
+) -> (Request<Expected<B>>, Option<oneshot::Sender<()>>) {
     let waits = request.version() == Version::HTTP_11
         && !request.body().is_end_stream()
         && request
@@ -82,7 +83,7 @@ pub(super) fn expecting<B: Body>(mut request: Request<B>) -> (Request<Expected<B
             patience: Box::pin(sleep(PATIENCE)),
             over,
         };
-        (wait, Held::new(answer))
+        (wait, answer)
     });
     let (wait, answer) = waiting.unzip();
     let broken = None;

@@ -18,7 +18,6 @@ use http::uri::{Authority, Scheme};
 use http::{Request, Uri, Version};
 use http_body::Body;
 use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::client::legacy::connect::Connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -116,7 +115,7 @@ where
     ) -> Result<Option<Stream<B>>, BoxError> {
         let root = base.join(&http::uri::PathAndQuery::from_static("/"))?;
         let stream = self.connector.clone().call(root).await?;
-        if base.is_https() && !stream.connected().is_negotiated_h2() {
+        if base.is_https() && !stream.is_http2() {
             if self.protocol == Protocol::Http2 {
                 return Err("the backend does not agree to HTTP/2".into());
             }

@@ -1,7 +1,6 @@
 //! The client towards backends, for both sides of an experiment.
 //!
-//! It is hyper-util's pooled client for HTTP/1.1, and hyper's connections for HTTP/2, because these send a
-//! target's bytes as they came. It follows no redirect, decodes no body, heeds no proxy variable, and adds
+//! It is made of hyper's connections, because these send a target's bytes as they came. It follows no redirect, decodes no body, heeds no proxy variable, and adds
 //! no header but the role (and a `Host` where a client of HTTP/1.0 sent none).
 //!
 //! # Layout
@@ -10,6 +9,7 @@
 //! - `error`: why no answer came
 //! - `expect`: uploads that wait to be asked for
 //! - `headers`: what travels on, and what ends here
+//! - `http1`: connections that carry one request at a time
 //! - `http2`: shared connections to each backend
 //! - `resolve`: names to addresses
 //! - `timed`: a response's body with a limit of time
@@ -19,23 +19,23 @@ mod connect;
 mod error;
 mod expect;
 mod headers;
+mod http1;
 mod http2;
 mod resolve;
 mod timed;
 mod unmeasured;
 
 use std::error::Error as StdError;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode, Version, request};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper_util::client::legacy::Client as Pooled;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, timeout_at};
 
 pub use error::Error;
@@ -43,27 +43,21 @@ pub use headers::{ROLE_HEADER, make_end_to_end, strip_hop_by_hop, unify};
 pub use timed::{BodyError, Timed};
 pub use unmeasured::{BodyGuard, Unmeasured};
 
-use crate::config::{Backends, BaseUrl, Protocol, Timeouts};
+use crate::config::{Backends, BaseUrl, Pool, Protocol, Timeouts};
 use crate::experiment::Role;
 use crate::threads::{PerThread, cores};
 use crate::tls;
-use connect::{Connector, Used, Versions};
-use expect::{Expected, expecting, watch};
+use connect::{Connector, Versions};
+use expect::{expecting, watch};
 use headers::retain;
+use http1::Http1;
 use http2::{Http2, Stream, make_http2};
 use timed::Held;
-
-/// Bytes of a response's head. A connection's buffer grows as large where a backend sends a lot at once, and
-/// stays so, so that the default of 400 KiB would add up.
-const MAX_RESPONSE_HEAD: usize = 128 * 1024;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// How often a request is sent again at most.
 const MAX_RETRIES: u32 = 7;
-
-/// Headers that a response may have; hyper takes 100 if it is not told otherwise.
-const MAX_RESPONSE_HEADERS: usize = 1000;
 
 /// A body that may be sent again.
 pub trait Replay: Sized {
@@ -80,7 +74,7 @@ pub struct Client<B> {
 
 #[derive(Debug)]
 struct Pools<B> {
-    http1: Pooled<Connector, Expected<B>>,
+    http1: Http1<B>,
     /// Where some may be asked in HTTP/2.
     http2: Option<Http2<B>>,
 }
@@ -116,24 +110,19 @@ where
             tls::unused()?
         };
         let connector = |versions| Connector::new(backends.timeouts.connect, tls.clone(), versions);
-        let http1 = || {
-            Pooled::builder(TokioExecutor::new())
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(backends.pool.idle_timeout)
-                .pool_max_idle_per_host(backends.pool.max_idle.div_ceil(cores()))
-                .http1_max_headers(MAX_RESPONSE_HEADERS)
-                .http1_max_buf_size(MAX_RESPONSE_HEAD)
-                .http1_preserve_header_case(true)
-                .build(connector(Versions::Http1))
+        // What all threads have together is what is configured.
+        let pool = Pool {
+            max_idle: backends.pool.max_idle.div_ceil(cores()),
+            ..backends.pool
         };
         let versions = match backends.protocol {
             Protocol::Auto if has_tls => Some(Versions::Both),
             Protocol::Http2 => Some(Versions::Http2),
             Protocol::Auto | Protocol::Http1 => None,
         };
-        let http2 = |versions| Http2::new(connector(versions), backends.protocol, backends.pool);
+        let http2 = |versions| Http2::new(connector(versions), backends.protocol, pool);
         let pools = || Pools {
-            http1: http1(),
+            http1: Http1::new(connector(Versions::Http1), pool),
             http2: versions.map(http2),
         };
         Ok(Self {
@@ -163,7 +152,8 @@ where
         let value = HeaderValue::from_static(role.name());
         head.headers.insert(&ROLE_HEADER, value);
         let may_upgrade = head.headers.contains_key(UPGRADE);
-        let asking = self.ask(base, Request::from_parts(head, body));
+        // It is large, and is not moved again.
+        let asking = pin!(self.ask(base, Request::from_parts(head, body)));
         let Timeouts {
             first_byte,
             exchange,
@@ -175,15 +165,15 @@ where
                 .map_err(|_elapsed| Error::late(limit))?,
             None => asking.await,
         };
-        let response = answer?;
+        let (response, kept) = answer?;
         if let Some(problem) = problem(&response, may_upgrade) {
             return Err(Error::protocol(problem));
         }
         let end = exchange.map(|limit| started + limit);
-        Ok(Timed::response(response, end))
+        Ok(Timed::response(response, kept, end))
     }
 
-    async fn ask(&self, base: &BaseUrl, request: Request<B>) -> Result<Response<Incoming>, Error> {
+    async fn ask(&self, base: &BaseUrl, request: Request<B>) -> Result<Answered, Error> {
         // A connection that is to become another protocol's can't be shared.
         if let Some(http2) = &self.pools.here().http2
             && !request.headers().contains_key(UPGRADE)
@@ -191,42 +181,53 @@ where
         {
             return Box::pin(ask_http2(http2, connection, base, request)).await;
         }
-        self.ask_http1(request).await
+        self.ask_http1(base, request).await
     }
 
-    async fn ask_http1(&self, mut request: Request<B>) -> Result<Response<Incoming>, Error> {
-        if request.headers().contains_key(TE) {
-            // It would have to be named in `Connection` here.
-            retain(request.headers_mut(), |name| *name != TE);
-        }
-        if is_of_unknown_length(request.headers(), request.body()) {
-            // hyper would leave the body of a GET out.
-            let chunked = HeaderValue::from_static("chunked");
-            request.headers_mut().insert(TRANSFER_ENCODING, chunked);
-        }
-        let (mut request, held) = expecting(request);
+    async fn ask_http1(&self, base: &BaseUrl, mut request: Request<B>) -> Result<Answered, Error> {
+        make_http1(&mut request);
         let http1 = &self.pools.here().http1;
+        let (mut request, asked) = expecting(request);
         let mut retries = MAX_RETRIES;
         loop {
-            let next = (retries > 0).then(|| again(&request)).flatten();
-            let error = match http1.request(request).await {
-                Ok(mut answer) => {
-                    Used::mark(answer.extensions());
-                    if let Some(held) = held {
-                        answer.extensions_mut().insert(held);
-                    }
-                    return Ok(answer);
-                }
-                Err(error) if error.is_connect() => return Err(Error::connecting(&error)),
+            let connection = http1.connection(base).await;
+            let mut connection = connection.map_err(|error| Error::connecting(&*error))?;
+            let may_repeat = connection.was_used && retries > 0;
+            let next = may_repeat.then(|| again(&request)).flatten();
+            let mut error = match connection.send(request).await {
+                Ok(answer) => return Ok((answer, Held::new((connection, asked)))),
                 Err(error) => error,
             };
-            let was_used = error.connect_info().is_some_and(Used::is_marked);
-            request = match next {
-                Some(next) if was_used && error::was_hung_up_on(&error) => next,
-                _ => return Err(Error::asking(&error)),
-            };
+            let unsent = error.take_message().filter(|_| may_repeat);
+            let error = error.into_error();
+            let next = next.filter(|_| error::was_hung_up_on(&error));
+            request = unsent.or(next).ok_or_else(|| Error::asking(&error))?;
             retries -= 1;
         }
+    }
+}
+
+/// A response, and what its body is to hold.
+type Answered = (Response<Incoming>, Held);
+
+/// Makes a request one of HTTP/1.1 (RFC 9112 §3.2.1).
+fn make_http1<B: Body>(request: &mut Request<B>) {
+    if !request.headers().contains_key(HOST)
+        && let Some(authority) = request.uri().authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        request.headers_mut().insert(HOST, host);
+    }
+    let target = target(request.uri()).clone();
+    *request.uri_mut() = target.into();
+    if request.headers().contains_key(TE) {
+        // It would have to be named in `Connection` here.
+        retain(request.headers_mut(), |name| *name != TE);
+    }
+    if is_of_unknown_length(request.headers(), request.body()) {
+        // hyper would leave the body of a GET out.
+        let chunked = HeaderValue::from_static("chunked");
+        request.headers_mut().insert(TRANSFER_ENCODING, chunked);
     }
 }
 
@@ -261,13 +262,13 @@ async fn ask_http2<B>(
     mut connection: Stream<B>,
     base: &BaseUrl,
     mut request: Request<B>,
-) -> Result<Response<Incoming>, Error>
+) -> Result<Answered, Error>
 where
     B: Body<Data = Bytes> + Replay + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
     make_http2(&mut request);
-    let (mut request, _answer) = expecting(request);
+    let (mut request, _never_asked) = expecting(request);
     let broken = watch(&mut request);
     let mut retries = MAX_RETRIES;
     loop {
@@ -275,10 +276,9 @@ where
         let replayed = replay(&request);
         let is_idempotent = request.method().is_idempotent();
         let mut error = match connection.sender.try_send_request(request).await {
-            Ok(mut answer) => {
+            Ok(answer) => {
                 connection.link.mark();
-                answer.extensions_mut().insert(Held::new(connection.link));
-                return Ok(answer);
+                return Ok((answer, Held::new(connection.link)));
             }
             Err(error) => error,
         };

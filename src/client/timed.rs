@@ -1,8 +1,7 @@
 //! A response's body with a limit of time.
 
-use std::any::Any;
+use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -16,18 +15,21 @@ use tokio::time::{Instant, Sleep, sleep_until};
 pub struct Timed {
     inner: Incoming,
     deadline: Option<Pin<Box<Sleep>>>,
-    _held: Option<Held>,
+    _held: Held,
 }
 
-/// What a response's body holds until it is dropped. Found among the response's extensions.
-#[derive(Debug, Clone)]
-pub(super) struct Held(
-    #[expect(dead_code, reason = "it is only to be dropped")] Arc<dyn Any + Send + Sync>,
-);
+/// What a response's body holds until it is dropped, and drops after what it reads from.
+pub(super) struct Held(#[expect(dead_code, reason = "it is only to be dropped")] Box<dyn Send>);
 
 impl Held {
-    pub(super) fn new(held: impl Any + Send + Sync) -> Self {
-        Self(Arc::new(held))
+    pub(super) fn new(held: impl Send + 'static) -> Self {
+        Self(Box::new(held))
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Held").finish_non_exhaustive()
     }
 }
 
@@ -44,10 +46,10 @@ pub enum BodyError {
 
 impl Timed {
     pub(super) fn response(
-        mut response: Response<Incoming>,
+        response: Response<Incoming>,
+        held: Held,
         deadline: Option<Instant>,
     ) -> Response<Self> {
-        let held = response.extensions_mut().remove();
         response.map(|inner| Self {
             inner,
             deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline))),
