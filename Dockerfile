@@ -3,8 +3,8 @@
 FROM rust:1-bookworm AS build
 WORKDIR /src
 COPY . .
-RUN cargo build --locked --release --bin miffy --example demo \
-    && strip target/release/miffy target/release/examples/demo
+RUN cargo build --locked --profile dist --bin miffy --example demo \
+    && strip target/dist/miffy target/dist/examples/demo
 
 FROM debian:bookworm-slim
 # Certificate authorities, for backends that are reached over https; and a place for the spool, whose owner a
@@ -14,8 +14,8 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --create-home miffy \
     && install --directory --owner=miffy --mode=0700 /var/spool/miffy
-COPY --from=build /src/target/release/miffy /usr/local/bin/miffy
-COPY --from=build /src/target/release/examples/demo /usr/local/bin/miffy-demo-services
+COPY --from=build /src/target/dist/miffy /usr/local/bin/miffy
+COPY --from=build /src/target/dist/examples/demo /usr/local/bin/miffy-demo-services
 USER 10001
 # A config.toml that is mounted here is read.
 WORKDIR /home/miffy
