@@ -47,9 +47,16 @@ delivery *arguments:
     cargo bench --bench delivery -- {{arguments}}
 
 # MB/s of comparing JSON bodies of 1 KB to 5 MB, beside serde_json's reading both; arguments are criterion's
-bench-compare *arguments:
+bench-json *arguments:
     cargo bench --bench compare -- {{arguments}}
 
 # wrk against the reference alone, miffy passing through, and miffy mirroring equal and different pairs
 bench:
     bench/run.sh
+
+# miffy beside nginx, HAProxy and Envoy: CPU and memory of a request, latency, throughput; `--help` tells what can be chosen
+bench-compare *arguments:
+    cargo build --release --bin miffy --example broker
+    test -e target/proxies-venv/bin/python || python3 -m venv target/proxies-venv
+    target/proxies-venv/bin/pip install -q --disable-pip-version-check -r bench/proxies/requirements.txt
+    target/proxies-venv/bin/python bench/proxies/run.py {{arguments}}

@@ -1,0 +1,160 @@
+"""Rows: each contender under each load, in rounds."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+import idle
+import ledger
+import load
+from cases import Case, Step
+from contenders import Contender, Setup, Starter
+from processes import Failure, Processes
+from usage import cpu_us, memory, reset_peak, settled_cpu_us
+
+WARM_UP_SECONDS = 1.0
+H2_STREAMS = 4
+
+
+@dataclass
+class Row:
+    """One contender in one step, a value of each metric for each round."""
+
+    step: str
+    contender: str
+    samples: list[dict[str, float]] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def value(self, metric: str) -> float | None:
+        values = [sample[metric] for sample in self.samples if metric in sample]
+        return median(values) if values else None
+
+    def add(self, sample: dict[str, float], remarks: list[str], errors: list[str]) -> None:
+        self.samples.append(sample)
+        number = len(self.samples)
+        self.remarks += [f"round {number}: {remark}" for remark in remarks]
+        self.errors += [f"round {number}: {error}" for error in errors]
+
+
+@dataclass
+class Plan:
+    """How long a run measures."""
+
+    rounds: int
+    seconds: float
+    clients: int
+    rate: float | None = None
+
+
+def drive(contender: Contender, step: Step, seconds: float, setup: Setup, rate: float | None) -> load.Load:
+    port = contender.h2_port if step.protocol == "h2" else contender.port
+    url = f"http://127.0.0.1:{port}{step.path}"
+    log = setup.home / "h2load.log"
+    if step.protocol == "h1":
+        return load.wrk(url, step.connections, seconds)
+    if step.protocol == "h2":
+        return load.h2load(url, step.connections, seconds, log, streams=H2_STREAMS)
+    return load.h2load(url, step.connections, seconds, log, rate=rate)
+
+
+def settle(contender: Contender, step: Step, before: ledger.Ledger | None, requests: int) -> tuple[float, ledger.Ledger | None]:
+    """CPU time, and the ledger since, once nothing is left to do."""
+    cpu = settled_cpu_us(contender.pid)
+    if before is None or not step.mirrored:
+        return cpu, None
+    since = ledger.read(contender).since(before)
+    if step.endless or since.is_settled(requests):
+        return cpu, since
+    since = ledger.await_settled(contender, before, requests)
+    return settled_cpu_us(contender.pid), since
+
+
+def sample(row: Row, contender: Contender, step: Step, setup: Setup, plan: Plan) -> None:
+    before = ledger.read(contender) if contender.management_port else None
+    reset_peak(contender.pid)
+    cpu_before = cpu_us(contender.pid)
+    result = drive(contender, step, plan.seconds, setup, plan.rate)
+    cpu, since = settle(contender, step, before, result.requests)
+    remarks, errors = [], [result.error] if result.error else []
+    if since is not None:
+        # Of a candidate that hangs, outcomes come when nobody waits for them any more.
+        total = result.requests if not step.endless else since.outcomes.total()
+        remarks, more = since.remarks(step.outcome, total, step.connections * H2_STREAMS)
+        errors += more
+    if step.protocol == "rate" and plan.rate is not None and result.rate < 0.97 * plan.rate:
+        remarks.append(f"held {100 * result.rate / plan.rate:.0f} % of the rate")
+    row.add(
+        {
+            "requests": result.requests, "rate": result.rate, "p50": result.p50, "p99": result.p99,
+            "cpu": (cpu - cpu_before) / max(1, result.requests), "peak": memory(contender.pid).peak / 1024,
+        },
+        remarks, errors,
+    )
+
+
+def rotated(contenders: list[Contender], by: int) -> list[Contender]:
+    by %= len(contenders)
+    return contenders[by:] + contenders[:by]
+
+
+def saturation(contender: Contender, setup: Setup, seconds: float) -> float:
+    return drive(contender, Step("", "/pass/0.5KB"), seconds, setup, None).rate
+
+
+def run_case(case: Case, setup: Setup, plan: Plan, say: "type(print)") -> list[Row]:
+    with Processes() as processes:
+        starter = Starter(setup, processes)
+        contenders = starter.all() if case.routes == [1] else starter.miffys(case.routes)
+        if case.name == "idle":
+            return [measure_idle(contender, plan, setup) for contender in contenders]
+        if any(step.protocol == "rate" for step in case.steps):
+            plan.rate = saturation(contenders[0], setup, plan.seconds) / 2
+            say(f"the rate is {plan.rate:.0f} requests/s")
+        pairs = [(step, contender) for step in case.steps for contender in contenders if contender.mirrors or not step.mirrored]
+        rows = {(step.name, contender.name): Row(step.name, contender.name) for step, contender in pairs}
+        warmed: set[str] = set()
+        for number in range(plan.rounds):
+            for step in case.steps:
+                for contender in rotated(contenders, number):
+                    row = rows.get((step.name, contender.name))
+                    if row is None:
+                        continue
+                    if row.samples == [] and not step.endless:
+                        warm_up(contender, step, setup, plan)
+                    sample(row, contender, step, setup, plan)
+                    say(f"{step.name} · {contender.name} · round {number + 1}: " + brief(row))
+        return list(rows.values())
+
+
+def warm_up(contender: Contender, step: Step, setup: Setup, plan: Plan) -> None:
+    before = ledger.read(contender) if contender.management_port else None
+    result = drive(contender, step, WARM_UP_SECONDS, setup, plan.rate)
+    settle(contender, step, before, result.requests)
+
+
+def brief(row: Row) -> str:
+    last = row.samples[-1]
+    return f"{last['rate']:.0f}/s, p99 {last['p99']:.0f} µs, {last['cpu']:.1f} µs CPU"
+
+
+def measure_idle(contender: Contender, plan: Plan, setup: Setup) -> Row:
+    row = Row(f"{plan.clients} clients", contender.name)
+    drive(contender, Step("", "/pass/0.5KB"), WARM_UP_SECONDS, setup, None)
+    settled_cpu_us(contender.pid)
+    before = memory(contender.pid).now
+    with idle.clients(contender.port, "/pass/0.5KB", plan.clients):
+        settled_cpu_us(contender.pid)
+        held = memory(contender.pid).now
+        cpu = cpu_us(contender.pid)
+        time.sleep(2)
+        cpu = (cpu_us(contender.pid) - cpu) / 2e4
+    row.add({"before": before / 1024, "held": held / 1024, "connection": (held - before) / plan.clients, "idle_cpu": cpu}, [], [])
+    return row
+
+
+def prepare(home: Path) -> None:
+    home.mkdir(parents=True, exist_ok=True)
+    if idle.raise_limit() < 2 * 10_000:
+        raise Failure("the limit of open files is under 20,000; raise it with ulimit -n")
