@@ -29,6 +29,10 @@ class Contender:
     def pid(self) -> int:
         return self.process.pid
 
+    @property
+    def is_miffy(self) -> bool:
+        return self.management_port is not None
+
     def metrics(self) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.management_port}/metrics", timeout=30) as response:
             return response.read().decode()
@@ -59,7 +63,7 @@ class Setup:
     broker: str
     miffys: list[Miffy]
     haproxy: bool
-    envoy: Path
+    envoy: Path | None
 
 
 def find_envoy() -> Path:
@@ -106,12 +110,12 @@ class Starter:
         process = Process("haproxy", ["haproxy", "-db", "-f", str(file)], [port], file.with_name("log"))
         return Contender("haproxy", self.processes.start(process), port, port, mirrors=False)
 
-    def envoy(self) -> Contender:
+    def envoy(self, binary: Path) -> Contender:
         port, _ = self.ports()
         file = self.home("envoy") / "envoy.yaml"
         file.write_text(template("envoy.yaml", self.values("envoy", port)))
         command = [
-            str(self.setup.envoy), "-c", str(file), "--concurrency", str(CORES), "--disable-hot-restart", "-l", "warning",
+            str(binary), "-c", str(file), "--concurrency", str(CORES), "--disable-hot-restart", "-l", "warning",
         ]
         process = Process("envoy", command, [port], file.with_name("log"))
         return Contender("envoy", self.processes.start(process), port, port)
@@ -132,5 +136,6 @@ class Starter:
         return [self.miffy(Miffy(miffy.name, miffy.binary, count)) for miffy in self.setup.miffys for count in routes]
 
     def all(self) -> list[Contender]:
-        others = [self.haproxy()] if self.setup.haproxy else []
-        return [self.nginx(), *others, self.envoy(), *self.miffys([1])]
+        haproxy = [self.haproxy()] if self.setup.haproxy else []
+        envoy = [self.envoy(self.setup.envoy)] if self.setup.envoy else []
+        return [self.nginx(), *haproxy, *envoy, *self.miffys([1])]

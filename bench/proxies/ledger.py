@@ -30,28 +30,30 @@ class Ledger:
     def is_settled(self, requests: int) -> bool:
         return self.outcomes.total() >= requests and self.waiting == 0
 
-    def remarks(self, expected: str | None, requests: int, connections: int) -> tuple[list[str], list[str]]:
-        """What has to be said beside the row, and what makes it an error. `expected` is the outcome that all should have."""
+    def notes(self, expected: str | None, under_way: int) -> dict[str, float]:
+        """What has to be said beside a row, in percent. `expected` is the outcome that all should have."""
         total = self.outcomes.total()
-        remarks, errors = [], []
-        if not requests <= total <= requests + connections:
-            errors.append(f"{total} outcomes of {requests} requests")
+        notes = {}
         for outcome, count in self.outcomes.most_common():
-            # Clients that leave at the end of a row are no more than there are connections.
-            left = outcome == "skipped{client_gone}" and count <= connections
+            # Clients that leave at the end of a row are no more than were waiting.
+            left = outcome == "skipped{client_gone}" and count <= under_way
             if outcome != expected and not left:
-                remarks.append(f"{outcome} {share(count, total)}")
+                notes[outcome] = 100 * count / total
+        if self.shortened:
+            notes["records shortened"] = 100 * self.shortened / max(1, self.published)
+        return notes
+
+    def errors(self, expected: str | None, requests: int, under_way: int) -> list[str]:
+        """What is not accounted for."""
+        total = self.outcomes.total()
+        errors = []
+        if not requests <= total <= requests + under_way:
+            errors.append(f"{total} outcomes of {requests} requests")
         if self.dropped:
             errors.append(f"{self.dropped} records dropped")
         if expected == "different" and self.published != self.outcomes["different"]:
             errors.append(f"{self.published} published of {self.outcomes['different']}")
-        if self.shortened:
-            remarks.append(f"{share(self.shortened, self.published)} of the records shortened")
-        return remarks, errors
-
-
-def share(count: int, total: int) -> str:
-    return f"{100 * count / max(1, total):.2g} %"
+        return errors
 
 
 def read(contender: Contender) -> Ledger:

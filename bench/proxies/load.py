@@ -48,7 +48,7 @@ def wrk(url: str, connections: int, seconds: float) -> Load:
 def h2load(url: str, connections: int, seconds: float, log: Path, streams: int = 1, rate: float | None = None) -> Load:
     """With a rate, over HTTP/1.1 at so many requests a second in all; without one, over HTTP/2 as fast as it goes."""
     log.unlink(missing_ok=True)
-    shape = ["-m", str(streams)] if rate is None else ["--h1", "--rps", f"{rate / connections:.3f}"]
+    shape = ["-m", str(streams)] if rate is None else ["--h1", "--rps", f"{rate / connections:.0f}"]
     command = ["h2load", "-t1", f"-c{connections}", "-D", f"{seconds:g}", f"--log-file={log}", *shape, url]
     output = output_of(command, seconds)
     found = re.search(r"requests: .* (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", output)

@@ -1,6 +1,7 @@
 """Rows: each contender under each load, in rounds."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -15,6 +16,7 @@ from usage import cpu_us, memory, reset_peak, settled_cpu_us
 
 WARM_UP_SECONDS = 1.0
 H2_STREAMS = 4
+HELD = 0.97  # of a rate
 
 
 @dataclass
@@ -23,18 +25,20 @@ class Row:
 
     step: str
     contender: str
+    is_miffy: bool
     samples: list[dict[str, float]] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
+    notes: dict[str, list[float]] = field(default_factory=dict)  # in percent, of the rounds that had something to tell
     errors: list[str] = field(default_factory=list)
 
     def value(self, metric: str) -> float | None:
         values = [sample[metric] for sample in self.samples if metric in sample]
         return median(values) if values else None
 
-    def add(self, sample: dict[str, float], remarks: list[str], errors: list[str]) -> None:
+    def add(self, sample: dict[str, float], notes: dict[str, float], errors: list[str]) -> None:
         self.samples.append(sample)
         number = len(self.samples)
-        self.remarks += [f"round {number}: {remark}" for remark in remarks]
+        for name, percent in notes.items():
+            self.notes.setdefault(name, []).append(percent)
         self.errors += [f"round {number}: {error}" for error in errors]
 
 
@@ -45,18 +49,18 @@ class Plan:
     rounds: int
     seconds: float
     clients: int
-    rate: float | None = None
+    rates: dict[str, float] = field(default_factory=dict)  # by the path that they are half of
 
 
-def drive(contender: Contender, step: Step, seconds: float, setup: Setup, rate: float | None) -> load.Load:
+def drive(contender: Contender, step: Step, seconds: float, setup: Setup, plan: Plan) -> load.Load:
     port = contender.h2_port if step.protocol == "h2" else contender.port
     url = f"http://127.0.0.1:{port}{step.path}"
     log = setup.home / "h2load.log"
-    if step.protocol == "h1":
-        return load.wrk(url, step.connections, seconds)
+    if step.half_of is not None:
+        return load.h2load(url, step.connections, seconds, log, rate=plan.rates[step.half_of])
     if step.protocol == "h2":
         return load.h2load(url, step.connections, seconds, log, streams=H2_STREAMS)
-    return load.h2load(url, step.connections, seconds, log, rate=rate)
+    return load.wrk(url, step.connections, seconds)
 
 
 def settle(contender: Contender, step: Step, before: ledger.Ledger | None, requests: int) -> tuple[float, ledger.Ledger | None]:
@@ -72,25 +76,27 @@ def settle(contender: Contender, step: Step, before: ledger.Ledger | None, reque
 
 
 def sample(row: Row, contender: Contender, step: Step, setup: Setup, plan: Plan) -> None:
-    before = ledger.read(contender) if contender.management_port else None
+    before = ledger.read(contender) if contender.is_miffy else None
     reset_peak(contender.pid)
     cpu_before = cpu_us(contender.pid)
-    result = drive(contender, step, plan.seconds, setup, plan.rate)
+    result = drive(contender, step, plan.seconds, setup, plan)
     cpu, since = settle(contender, step, before, result.requests)
-    remarks, errors = [], [result.error] if result.error else []
+    notes: dict[str, float] = {}
+    errors = [result.error] if result.error else []
     if since is not None:
         # Of a candidate that hangs, outcomes come when nobody waits for them any more.
-        total = result.requests if not step.endless else since.outcomes.total()
-        remarks, more = since.remarks(step.outcome, total, step.connections * H2_STREAMS)
-        errors += more
-    if step.protocol == "rate" and plan.rate is not None and result.rate < 0.97 * plan.rate:
-        remarks.append(f"held {100 * result.rate / plan.rate:.0f} % of the rate")
+        requests = since.outcomes.total() if step.endless else result.requests
+        under_way = step.connections * (H2_STREAMS if step.protocol == "h2" else 1)
+        notes = since.notes(step.outcome, under_way)
+        errors += since.errors(step.outcome, requests, under_way)
+    if step.half_of is not None and result.rate < HELD * plan.rates[step.half_of]:
+        notes["of the rate held"] = 100 * result.rate / plan.rates[step.half_of]
     row.add(
         {
             "requests": result.requests, "rate": result.rate, "p50": result.p50, "p99": result.p99,
             "cpu": (cpu - cpu_before) / max(1, result.requests), "peak": memory(contender.pid).peak / 1024,
         },
-        remarks, errors,
+        notes, errors,
     )
 
 
@@ -99,29 +105,28 @@ def rotated(contenders: list[Contender], by: int) -> list[Contender]:
     return contenders[by:] + contenders[:by]
 
 
-def saturation(contender: Contender, setup: Setup, seconds: float) -> float:
-    return drive(contender, Step("", "/pass/0.5KB"), seconds, setup, None).rate
+def find_rates(case: Case, nginx: Contender, setup: Setup, plan: Plan) -> None:
+    for path in {step.half_of for step in case.steps if step.half_of is not None}:
+        plan.rates[path] = drive(nginx, Step("", path), plan.seconds, setup, plan).rate / 2
+        settled_cpu_us(nginx.pid)
 
 
-def run_case(case: Case, setup: Setup, plan: Plan, say: "type(print)") -> list[Row]:
+def run_case(case: Case, setup: Setup, plan: Plan, say: Callable[[str], None]) -> list[Row]:
     with Processes() as processes:
         starter = Starter(setup, processes)
         contenders = starter.all() if case.routes == [1] else starter.miffys(case.routes)
         if case.name == "idle":
             return [measure_idle(contender, plan, setup) for contender in contenders]
-        if any(step.protocol == "rate" for step in case.steps):
-            plan.rate = saturation(contenders[0], setup, plan.seconds) / 2
-            say(f"the rate is {plan.rate:.0f} requests/s")
+        find_rates(case, contenders[0], setup, plan)
         pairs = [(step, contender) for step in case.steps for contender in contenders if contender.mirrors or not step.mirrored]
-        rows = {(step.name, contender.name): Row(step.name, contender.name) for step, contender in pairs}
-        warmed: set[str] = set()
+        rows = {(step.name, contender.name): Row(step.name, contender.name, contender.is_miffy) for step, contender in pairs}
         for number in range(plan.rounds):
             for step in case.steps:
                 for contender in rotated(contenders, number):
                     row = rows.get((step.name, contender.name))
                     if row is None:
                         continue
-                    if row.samples == [] and not step.endless:
+                    if not row.samples and not step.endless:
                         warm_up(contender, step, setup, plan)
                     sample(row, contender, step, setup, plan)
                     say(f"{step.name} · {contender.name} · round {number + 1}: " + brief(row))
@@ -129,8 +134,8 @@ def run_case(case: Case, setup: Setup, plan: Plan, say: "type(print)") -> list[R
 
 
 def warm_up(contender: Contender, step: Step, setup: Setup, plan: Plan) -> None:
-    before = ledger.read(contender) if contender.management_port else None
-    result = drive(contender, step, WARM_UP_SECONDS, setup, plan.rate)
+    before = ledger.read(contender) if contender.is_miffy else None
+    result = drive(contender, step, WARM_UP_SECONDS, setup, plan)
     settle(contender, step, before, result.requests)
 
 
@@ -140,8 +145,8 @@ def brief(row: Row) -> str:
 
 
 def measure_idle(contender: Contender, plan: Plan, setup: Setup) -> Row:
-    row = Row(f"{plan.clients} clients", contender.name)
-    drive(contender, Step("", "/pass/0.5KB"), WARM_UP_SECONDS, setup, None)
+    row = Row(f"{plan.clients} clients", contender.name, contender.is_miffy)
+    drive(contender, Step("", "/pass/0.5KB"), WARM_UP_SECONDS, setup, plan)
     settled_cpu_us(contender.pid)
     before = memory(contender.pid).now
     with idle.clients(contender.port, "/pass/0.5KB", plan.clients):
@@ -150,7 +155,7 @@ def measure_idle(contender: Contender, plan: Plan, setup: Setup) -> Row:
         cpu = cpu_us(contender.pid)
         time.sleep(2)
         cpu = (cpu_us(contender.pid) - cpu) / 2e4
-    row.add({"before": before / 1024, "held": held / 1024, "connection": (held - before) / plan.clients, "idle_cpu": cpu}, [], [])
+    row.add({"before": before / 1024, "held": held / 1024, "connection": (held - before) / plan.clients, "idle_cpu": cpu}, {}, [])
     return row
 
 

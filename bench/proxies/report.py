@@ -26,6 +26,8 @@ def cell(pattern: str, value: float | None) -> str:
 
 
 def ratio_of(row: Row, rows: dict[tuple[str, str], Row], ratio: Ratio) -> float | None:
+    if ratio.steps is not None and row.step not in ratio.steps:
+        return None
     contender = {OWN: row.contender, ONE_ROUTE: row.contender.split(", ")[0]}.get(ratio.contender, ratio.contender)
     base = rows.get((ratio.step or row.step, contender))
     above, below = row.value(ratio.metric), base.value(ratio.metric) if base else None
@@ -33,16 +35,19 @@ def ratio_of(row: Row, rows: dict[tuple[str, str], Row], ratio: Ratio) -> float 
 
 
 def remarks_of(row: Row) -> str:
-    """Each remark once, with the rounds that it is of: figures differ from round to round."""
-    if row.errors:
-        return "**error**: " + "; ".join(row.errors)
-    return "; ".join(row.remarks)
+    """Errors, and the notes with the least and the most of them that a round had."""
+    texts = ["**error**: " + "; ".join(row.errors)] if row.errors else []
+    for name, percents in row.notes.items():
+        least = min(percents) if len(percents) == len(row.samples) else 0
+        span = {f"{least:.1f}", f"{max(percents):.1f}"}
+        texts.append(f"{name} {'–'.join(sorted(span, key=float))} %")
+    return "; ".join(texts)
 
 
 def table(case: Case, rows: list[Row]) -> str:
     columns = IDLE_COLUMNS if case.name == "idle" else COLUMNS
     by_key = {(row.step, row.contender): row for row in rows}
-    has_remarks = any(row.errors or row.remarks for row in rows)
+    has_remarks = any(row.errors or row.notes for row in rows)
     head = ["", "proxy", *(title for title, _ in columns.values()), *(ratio.title for ratio in case.ratios)]
     head += ["remarks"] if has_remarks else []
     lines = [f"### {case.title}", "", "| " + " | ".join(head) + " |"]
@@ -72,12 +77,13 @@ def machine() -> dict[str, str]:
 
 
 def versions(setup: Setup, kafka: str) -> dict[str, str]:
-    found = {miffy.name: first_line(str(miffy.binary), "--version") for miffy in setup.miffys}
-    found["nginx"] = first_line("nginx", "-v").removeprefix("nginx version: ")
+    found = {miffy.name: first_line(str(miffy.binary), "--version").removeprefix("miffy ") for miffy in setup.miffys}
+    found["nginx"] = first_line("nginx", "-v").removeprefix("nginx version: nginx/")
     if setup.haproxy:
         found["HAProxy"] = first_line("haproxy", "-v").split(" ")[2]
-    envoy = re.search(r"/(\d+\.\d+\.\d+)/", first_line(str(setup.envoy), "--version"))
-    found["Envoy"] = envoy[1] if envoy else "unknown"
+    if setup.envoy:
+        envoy = re.search(r"/(\d+\.\d+\.\d+)/", first_line(str(setup.envoy), "--version"))
+        found["Envoy"] = envoy[1] if envoy else "unknown"
     found["broker"] = kafka
     found["wrk"] = first_line("wrk", "-v").split(" ")[1]
     found["h2load"] = first_line("h2load", "--version").split("/")[-1]
@@ -97,8 +103,12 @@ class Report:
         self.cases.append((case, rows))
 
     @property
+    def main(self) -> list[Row]:
+        return next(rows for case, rows in self.cases if case.name == "main")
+
+    @property
     def failed(self) -> bool:
-        return any(row.errors for _, rows in self.cases for row in rows)
+        return any(row.errors and row.is_miffy for _, rows in self.cases for row in rows)
 
     def markdown(self) -> str:
         machine = ", ".join([self.machine["processor"], f"{self.machine['cores']} cores", self.machine["memory"], self.machine["kernel"]])
@@ -112,7 +122,7 @@ class Report:
     def write(self, results: Path) -> None:
         raw = {
             "machine": self.machine, "versions": self.versions,
-            "rounds": self.plan.rounds, "seconds": self.plan.seconds, "rate": self.plan.rate,
+            "rounds": self.plan.rounds, "seconds": self.plan.seconds, "rates": self.plan.rates,
             "cases": {case.name: [vars(row) for row in rows] for case, rows in self.cases},
         }
         (results / "proxies.json").write_text(json.dumps(raw, indent=1, ensure_ascii=False) + "\n")

@@ -8,6 +8,7 @@ Everything shares the machine's cores: compare the rows of a run with each other
 
 import argparse
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,9 +16,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from cases import CASES, Case
+from cases import CASES, Case, Ratio
 from contenders import Miffy, Setup, find_envoy
 from measure import Plan, prepare, run_case
 from processes import Failure, Process, Processes, is_taken
@@ -46,11 +48,15 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=5, help="of each row in each round; 5 when left out")
     parser.add_argument("--quick", action="store_true", help="one round of one second")
     parser.add_argument("--miffy", type=named_binary, action="append", metavar="NAME=PATH", help="a build; any number of them")
+    parser.add_argument("--without", metavar="PROXY,…", default="", help="of haproxy, envoy: leaves them out")
     parser.add_argument("--broker", choices=["kafka", "mock"], default="kafka", help="mock is the embedded one, for a quick look")
     parser.add_argument("--clients", type=int, default=10_000, help="idle ones; 10000 when left out")
     parser.add_argument("--publish", action="store_true", help="put the tables and the plot into docs/")
     given = parser.parse_args()
     given.cases = chosen(parser, given.only)
+    given.without = [name for name in given.without.split(",") if name]
+    if not set(given.without) <= {"haproxy", "envoy"}:
+        parser.error("haproxy and envoy can be left out")
     if given.publish and "main" not in [case.name for case in given.cases]:
         parser.error("--publish needs the case main")
     return given
@@ -97,7 +103,23 @@ def setup(given: argparse.Namespace, address: str) -> Setup:
     for miffy in miffys:
         if not miffy.binary.exists():
             raise Failure(f"{miffy.binary} is missing; cargo build --release makes it")
-    return Setup(RESULTS / "proxies", address, miffys, shutil.which("haproxy") is not None, find_envoy())
+    haproxy = "haproxy" not in given.without and shutil.which("haproxy") is not None
+    envoy = None if "envoy" in given.without else find_envoy()
+    return Setup(RESULTS / "proxies", address, miffys, haproxy, envoy)
+
+
+def beside_first(case: Case, miffys: list[Miffy]) -> Case:
+    """With a column for what other builds need beside the first one."""
+    if len(miffys) < 2 or case.name in ("idle", "routes"):
+        return case
+    return replace(case, ratios=[*case.ratios, Ratio(f"CPU ÷ {miffys[0].name}", "cpu", miffys[0].name)])
+
+
+def broker_version(kind: str) -> str:
+    if kind == "mock":
+        return "librdkafka's mock"
+    found = re.search(r"<artifactId>kafka_[\d.]+</artifactId>\s*<version>(.*?)</version>", (ROOT / "scripts/kafka/pom.xml").read_text())
+    return f"Apache Kafka {found[1]}" if found else "Apache Kafka"
 
 
 def say(text: str) -> None:
@@ -111,10 +133,10 @@ def measured(given: argparse.Namespace) -> Report:
     with broker(given.broker) as address, Processes() as processes:
         run = setup(given, address)
         processes.start(upstreams(run.home / "upstreams"))
-        report = Report(run, plan, "Apache Kafka" if given.broker == "kafka" else "librdkafka's mock")
+        report = Report(run, plan, broker_version(given.broker))
         for case in given.cases:
             say(f"case {case.name}: {case.title}")
-            report.add(case, run_case(case, run, plan, say))
+            report.add(beside_first(case, run.miffys), run_case(case, run, plan, say))
             report.write(RESULTS)
     return report
 
