@@ -1,4 +1,4 @@
-"""Load: wrk for HTTP/1.1, h2load for HTTP/2 and for a fixed rate."""
+"""Load: wrk for HTTP/1.1, h2load for HTTP/2, and a program of our own for fixed rates."""
 
 import json
 import re
@@ -9,7 +9,6 @@ from pathlib import Path
 from processes import Failure
 
 HERE = Path(__file__).parent
-H2_CONNECTIONS = 8
 
 
 @dataclass
@@ -45,18 +44,32 @@ def wrk(url: str, connections: int, seconds: float) -> Load:
     return Load(found["requests"], found["duration_us"] / 1e6, found["p50_us"], found["p99_us"], ", ".join(errors))
 
 
-def h2load(url: str, connections: int, seconds: float, log: Path, streams: int = 1, rate: float | None = None) -> Load:
-    """With a rate, over HTTP/1.1 at so many requests a second in all; without one, over HTTP/2 as fast as it goes."""
+def build_paced(home: Path) -> Path:
+    program = home / "paced"
+    output_of(["rustc", "-O", "--edition", "2024", "-o", str(program), str(HERE / "paced.rs")], 60)
+    return program
+
+
+def paced(program: Path, port: int, path: str, connections: int, rate: float, seconds: float) -> Load:
+    """HTTP/1.1 at so many requests a second in all."""
+    command = [str(program), f"127.0.0.1:{port}", path, str(connections), f"{rate:.1f}", f"{seconds:g}"]
+    found = json.loads(output_of(command, seconds))
+    error = f"{found['failed']} failed" if found["failed"] else ""
+    return Load(found["requests"], found["duration_us"] / 1e6, found["p50_us"], found["p99_us"], error)
+
+
+def h2load(url: str, connections: int, streams: int, seconds: float, log: Path) -> Load:
+    """HTTP/2 without TLS, as fast as it goes."""
     log.unlink(missing_ok=True)
-    shape = ["-m", str(streams)] if rate is None else ["--h1", "--rps", f"{rate / connections:.0f}"]
-    command = ["h2load", "-t1", f"-c{connections}", "-D", f"{seconds:g}", f"--log-file={log}", *shape, url]
+    command = ["h2load", "-t1", f"-c{connections}", f"-m{streams}", "-D", f"{seconds:g}", f"--log-file={log}", url]
     output = output_of(command, seconds)
-    found = re.search(r"requests: .* (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", output)
+    found = re.search(r"requests: .* (\d+) succeeded, (\d+) failed", output)
     statuses = re.search(r"status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", output)
     if found is None or statuses is None:
         raise Failure(f"{' '.join(command)} said something else than expected:\n{output}")
-    errors = [f"{count} failed" for count in (found[2],) if int(count)]
-    errors += [f"{count} of another status than 2xx" for count in [sum(map(int, statuses.groups()[1:]))] if count]
+    others = sum(map(int, statuses.groups()[1:]))
+    errors = [f"{found[2]} failed"] if int(found[2]) else []
+    errors += [f"{others} of another status than 2xx"] if others else []
     times = sorted(int(line.rsplit("\t", 1)[1]) for line in log.read_text().splitlines())
     log.unlink()
     if not times:

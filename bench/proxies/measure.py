@@ -17,6 +17,7 @@ from usage import cpu_us, memory, reset_peak, settled_cpu_us
 WARM_UP_SECONDS = 1.0
 H2_STREAMS = 4
 HELD = 0.97  # of a rate
+FILES_BESIDE = 5000  # of a proxy that has many clients
 
 
 @dataclass
@@ -55,11 +56,10 @@ class Plan:
 def drive(contender: Contender, step: Step, seconds: float, setup: Setup, plan: Plan) -> load.Load:
     port = contender.h2_port if step.protocol == "h2" else contender.port
     url = f"http://127.0.0.1:{port}{step.path}"
-    log = setup.home / "h2load.log"
     if step.half_of is not None:
-        return load.h2load(url, step.connections, seconds, log, rate=plan.rates[step.half_of])
+        return load.paced(setup.home / "paced", port, step.path, step.connections, plan.rates[step.half_of], seconds)
     if step.protocol == "h2":
-        return load.h2load(url, step.connections, seconds, log, streams=H2_STREAMS)
+        return load.h2load(url, step.connections, H2_STREAMS, seconds, setup.home / "h2load.log")
     return load.wrk(url, step.connections, seconds)
 
 
@@ -159,7 +159,8 @@ def measure_idle(contender: Contender, plan: Plan, setup: Setup) -> Row:
     return row
 
 
-def prepare(home: Path) -> None:
+def prepare(home: Path, clients: int) -> None:
     home.mkdir(parents=True, exist_ok=True)
-    if idle.raise_limit() < 2 * 10_000:
-        raise Failure("the limit of open files is under 20,000; raise it with ulimit -n")
+    if idle.raise_limit() < clients + FILES_BESIDE:
+        raise Failure(f"no more than {idle.raise_limit()} files may be open; raise that with ulimit -n")
+    load.build_paced(home)

@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "bench/results"
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 BROKER_PORT = 3190
-PACKAGES = {"nginx": "nginx", "wrk": "wrk", "h2load": "nghttp2-client"}
+PACKAGES = {"nginx": "nginx", "wrk": "wrk", "h2load": "nghttp2-client", "rustc": "Rust"}
 
 
 def named_binary(text: str) -> Miffy:
@@ -127,8 +127,8 @@ def say(text: str) -> None:
 
 
 def measured(given: argparse.Namespace) -> Report:
-    prepare(RESULTS / "proxies")
     setup(given, "")  # what is missing is told before anything starts
+    prepare(RESULTS / "proxies", given.clients)
     plan = Plan(1, 1, given.clients) if given.quick else Plan(given.rounds, given.seconds, given.clients)
     with broker(given.broker) as address, Processes() as processes:
         run = setup(given, address)
