@@ -91,12 +91,13 @@ class Processes:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        # A second Ctrl-C must not leave any of them behind.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # A second signal must not leave any of them behind.
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
         for process in reversed(self.running):
             process.end()
         self.running.clear()
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     def start(self, process: Process) -> Process:
         self.running.append(process)

@@ -18,6 +18,7 @@ IDLE_COLUMNS = {
     "before": ("MiB before", "{:.1f}"), "held": ("MiB with them", "{:.1f}"),
     "connection": ("KiB per connection", "{:.1f}"), "idle_cpu": ("CPU % meanwhile", "{:.2f}"),
 }
+PLOT = "![CPU time of a request and requests per second, of each proxy](performance.svg)"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
@@ -132,4 +133,4 @@ class Report:
         """Puts the tables between the page's markers."""
         before, _, rest = page.read_text().partition(BEGIN)
         _, _, after = rest.partition(END)
-        page.write_text(f"{before}{BEGIN}\n{self.markdown()}{END}{after}")
+        page.write_text(f"{before}{BEGIN}\n{PLOT}\n\n{self.markdown()}{END}{after}")

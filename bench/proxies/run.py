@@ -143,6 +143,8 @@ def measured(given: argparse.Namespace) -> Report:
 
 def main() -> int:
     given = options()
+    # Ctrl-C ends it in order even where a shell has it ignored, as for what runs in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         report = measured(given)
