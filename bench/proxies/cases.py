@@ -65,7 +65,7 @@ CASES = [
     Case("main", "0.5 KB, 32 connections", three(), SAME_STEP),
     Case(
         "sizes", "Body sizes, 32 connections",
-        [step for size in ("0.5KB", "16KB", "1MB") for step in three(size, suffix=f", {size.replace('KB', ' KB').replace('MB', ' MB')}")],
+        [step for size in ("0.5KB", "16KB", "1MB") for step in three(size, suffix=f", {size[:-2]} {size[-2:]}")],
         SAME_STEP,
     ),
     Case(

@@ -35,7 +35,7 @@ class Contender:
 
     def metrics(self) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.management_port}/metrics", timeout=30) as response:
-            return response.read().decode()
+            return str(response.read(), "utf-8")
 
 
 @dataclass

@@ -12,11 +12,12 @@ import load
 from cases import Case, Step
 from contenders import Contender, Setup, Starter
 from processes import Failure, Processes
-from usage import cpu_us, memory, reset_peak, settled_cpu_us
+from usage import busy_percent, cpu_us, memory, reset_peak, settled_cpu_us
 
 WARM_UP_SECONDS = 1.0
 H2_STREAMS = 4
 HELD = 0.97  # of a rate
+BUSY = 20.0  # percent of a core, while nothing is measured: Kafka and timers need less
 FILES_BESIDE = 5000  # of a proxy that has many clients
 
 
@@ -76,6 +77,7 @@ def settle(contender: Contender, step: Step, before: ledger.Ledger | None, reque
 
 
 def sample(row: Row, contender: Contender, step: Step, setup: Setup, plan: Plan) -> None:
+    busy = busy_percent(0.2)
     before = ledger.read(contender) if contender.is_miffy else None
     reset_peak(contender.pid)
     cpu_before = cpu_us(contender.pid)
@@ -89,6 +91,8 @@ def sample(row: Row, contender: Contender, step: Step, setup: Setup, plan: Plan)
         under_way = step.connections * (H2_STREAMS if step.protocol == "h2" else 1)
         notes = since.notes(step.outcome, under_way)
         errors += since.errors(step.outcome, requests, under_way)
+    if busy > BUSY:
+        notes["of a core was others' before it"] = busy
     if step.half_of is not None and result.rate < HELD * plan.rates[step.half_of]:
         notes["of the rate held"] = 100 * result.rate / plan.rates[step.half_of]
     row.add(

@@ -1,5 +1,6 @@
 """Processes that a run starts, each of which it ends by its id, whatever happens."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -69,10 +70,8 @@ class Process:
         family = descendants(self.pid) if self.child.poll() is None else []
         if len(family) > 1:
             self.child.terminate()
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self.child.wait(5)
-            except subprocess.TimeoutExpired:
-                pass
         for pid in family:
             try:
                 os.kill(pid, signal.SIGKILL)

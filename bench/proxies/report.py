@@ -112,7 +112,7 @@ class Report:
         return any(row.errors and row.is_miffy for _, rows in self.cases for row in rows)
 
     def markdown(self) -> str:
-        machine = ", ".join([self.machine["processor"], f"{self.machine['cores']} cores", self.machine["memory"], self.machine["kernel"]])
+        machine = "{processor}, {cores} cores, {memory}, {kernel}".format(**self.machine)
         of = "; ".join(f"{name} {version}" for name, version in self.versions.items())
         lines = [
             f"Machine: {machine}. Versions: {of}.",

@@ -118,7 +118,8 @@ def beside_first(case: Case, miffys: list[Miffy]) -> Case:
 def broker_version(kind: str) -> str:
     if kind == "mock":
         return "librdkafka's mock"
-    found = re.search(r"<artifactId>kafka_[\d.]+</artifactId>\s*<version>(.*?)</version>", (ROOT / "scripts/kafka/pom.xml").read_text())
+    pom = (ROOT / "scripts/kafka/pom.xml").read_text()
+    found = re.search(r"<artifactId>kafka_[\d.]+</artifactId>\s*<version>(.*?)</version>", pom)
     return f"Apache Kafka {found[1]}" if found else "Apache Kafka"
 
 

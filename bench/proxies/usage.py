@@ -1,5 +1,6 @@
 """What a process and those that it started have used, as the operating system accounts for it."""
 
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,19 @@ def settled_cpu_us(pid: int, seconds: float = 30) -> float:
         quiet = quiet + 1 if now - before < IDLE_US else 0
         before = now
     return before
+
+
+def busy_percent(seconds: float) -> float:
+    """What all processes use of one core meanwhile, in percent."""
+    before = busy_ticks()
+    time.sleep(seconds)
+    return (busy_ticks() - before) / os.sysconf("SC_CLK_TCK") / seconds * 100
+
+
+def busy_ticks() -> int:
+    """All but idle time and waiting for disks (proc(5), /proc/stat)."""
+    user, nice, system, _, _, *others = map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9])
+    return user + nice + system + sum(others)
 
 
 @dataclass
