@@ -92,7 +92,7 @@ def sample(row: Row, contender: Contender, step: Step, setup: Setup, plan: Plan)
         notes = since.notes(step.outcome, under_way)
         errors += since.errors(step.outcome, requests, under_way)
     if busy > BUSY:
-        notes["of a core was others' before it"] = busy
+        notes["others' CPU before"] = busy
     if step.half_of is not None and result.rate < HELD * plan.rates[step.half_of]:
         notes["of the rate held"] = 100 * result.rate / plan.rates[step.half_of]
     row.add(
