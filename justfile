@@ -34,6 +34,10 @@ lint:
     cargo clippy --all-targets -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
 
+# The Kubernetes manifests against the schemas, each other and `miffy check`; the schemas come from PyPI
+check-deploy miffy="":
+    deploy/check {{ miffy }}
+
 # Everything that CI does, but for the image
 ci:
     .ci/run
