@@ -58,9 +58,14 @@ bench-json *arguments:
 bench:
     bench/run.sh
 
+# Instructions and allocations of one request, which hardly depend on the machine; needs valgrind and nghttp2-client
+bench-instructions *arguments:
+    bench/instructions.sh {{arguments}}
+
 # miffy beside nginx, HAProxy and Envoy: CPU and memory of a request, latency, throughput; `--help` tells what can be chosen
 bench-compare *arguments:
-    cargo build --release --bin miffy --example broker
+    cargo build --profile dist --bin miffy
+    cargo build --release --example broker
     test -e target/proxies-venv/bin/python || python3 -m venv target/proxies-venv
     target/proxies-venv/bin/pip install -q --disable-pip-version-check -r bench/proxies/requirements.txt
     target/proxies-venv/bin/python bench/proxies/run.py {{arguments}}

@@ -99,10 +99,10 @@ def setup(given: argparse.Namespace, address: str) -> Setup:
     missing = [package for command, package in PACKAGES.items() if shutil.which(command) is None]
     if missing:
         raise Failure(f"not installed: {', '.join(missing)}")
-    miffys = given.miffy or [Miffy("miffy", TARGET / "release/miffy")]
+    miffys = given.miffy or [Miffy("miffy", TARGET / "dist/miffy")]
     for miffy in miffys:
         if not miffy.binary.exists():
-            raise Failure(f"{miffy.binary} is missing; cargo build --release makes it")
+            raise Failure(f"{miffy.binary} is missing; cargo build --profile dist makes it")
     haproxy = "haproxy" not in given.without and shutil.which("haproxy") is not None
     envoy = None if "envoy" in given.without else find_envoy()
     return Setup(RESULTS / "proxies", address, miffys, haproxy, envoy)
