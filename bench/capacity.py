@@ -11,16 +11,15 @@ from pathlib import Path
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "capacity.md"
 BEGIN, END = "<!-- bench/capacity.py: begin -->\n", "<!-- bench/capacity.py: end -->\n"
 RATES = [1_000, 50_000, 1_000_000]
-PLACEHOLDER, ASSUMED = "placeholder, not measured yet", "assumed: put yours here"
+MEASURED, ASSUMED = "[performance.md](performance.md#results)", "assumed: put yours here"
 
 # Symbol: (value, unit, meaning, where it was measured)
 FIGURES = {
-    "P": (25, "µs", "CPU for a request that passes through", PLACEHOLDER),
-    "E": (45, "µs", "CPU for a mirrored request, answers equal", PLACEHOLDER),
-    "D": (65, "µs", "CPU for a mirrored request, answers different, published",
-          PLACEHOLDER + "; 180 µs in [delivery.md](delivery.md#what-was-measured)"),
-    "B": (40, "MB", "memory of a process without clients", PLACEHOLDER),
-    "K": (10, "KB", "memory of a connection, a client's or a backend's", PLACEHOLDER),
+    "P": (27, "µs", "CPU for a request that passes through", MEASURED),
+    "E": (68, "µs", "CPU for a mirrored request, answers equal", MEASURED),
+    "D": (140, "µs", "CPU for a mirrored request, answers different, published", MEASURED + ", at a rate at which none is skipped"),
+    "B": (30, "MB", "memory of a process without clients", MEASURED),
+    "K": (21, "KB", "memory of a connection, a client's or a backend's", MEASURED),
     "r": (2.4, "KB", "a record", "[delivery.md](delivery.md#what-was-measured)"),
     "m": (1.0, "", "share of the requests that is mirrored", ASSUMED),
     "d": (0.01, "", "share of these that differs", ASSUMED),
