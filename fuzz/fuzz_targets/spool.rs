@@ -65,7 +65,11 @@ fn read(directory: &Path, file: &[u8]) -> Vec<Vec<u8>> {
             places.any(|(end, index)| frame.start >= *end && frame.index >= *index)
         });
         places = next
-            .map(|frame| (frame.start + 24 + frame.bytes.len(), frame.index + 1))
+            .map(|frame| {
+                let end = frame.start + 24 + frame.bytes.len();
+                // The last one of all has no next, and is its own.
+                (end, frame.index.saturating_add(1))
+            })
             .collect();
         assert!(!places.is_empty(), "it is in the file");
         entries.push(entry.bytes);
