@@ -209,8 +209,9 @@ async fn losers_are_not_listened_to_once_nobody_wants_to_know() {
         }
     })
     .await;
-    // Its answer never ends.
+    // Its answer never ends. It waits for the request: what comes before one is no answer to it.
     let candidate = Backend::raw(|mut stream| async move {
+        read_head(&mut stream).await;
         let head = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\na part";
         let _gone = stream.write_all(head).await;
         std::future::pending::<()>().await;
@@ -219,7 +220,8 @@ async fn losers_are_not_listened_to_once_nobody_wants_to_know() {
     let miffy = start(&reference.url(), &candidate.url(), &broker);
     let mut client = miffy.connect().await;
     client.write_all(REQUEST).await.unwrap();
-    client.read_u8().await.unwrap();
+    let first_byte = within("the answer", client.read_u8());
+    first_byte.await.unwrap();
     let asked = is_asked.wait_for(|is_asked| *is_asked);
     within("the reference to be asked", asked).await.unwrap();
     drop(client);
