@@ -54,11 +54,12 @@ enum Wait {
     Answered(oneshot::Receiver<()>),
 }
 
+/// A request whose body may wait, and what the answer's body is to hold then.
+pub(super) type Expecting<B> = (Request<Expected<B>>, Option<oneshot::Sender<()>>);
+
 /// Lets a request's body wait, if the client asked whether it is wanted. Also gives what the answer's body
 /// is to hold then, so that its end is known.
-pub(super) fn expecting<B: Body>(
-    mut request: Request<B>,
-) -> (Request<Expected<B>>, Option<oneshot::Sender<()>>) {
+pub(super) fn expecting<B: Body>(mut request: Request<B>) -> Expecting<B> {
     let waits = request.version() == Version::HTTP_11
         && !request.body().is_end_stream()
         && request

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HOST, HeaderValue};
-use http::uri::{Authority, Scheme};
+use http::uri::Authority;
 use http::{Request, Uri, Version};
 use http_body::Body;
 use hyper::client::conn::http2::{Builder, SendRequest};
@@ -24,10 +24,11 @@ use tokio::time::Instant;
 use tower_service::Service;
 use tracing::debug;
 
-use super::BoxError;
 use super::connect::Connector;
+use super::error::Error;
 use super::expect::Expected;
 use super::headers::retain;
+use super::{BoxError, target};
 use crate::config::{BaseUrl, Pool, Protocol};
 
 /// Bytes of a response that may be on their way, or wait for its client to read on.
@@ -48,11 +49,9 @@ pub(super) struct Http2<B> {
     connector: Connector,
     protocol: Protocol,
     idle_timeout: Duration,
-    backends: Map<HashMap<Place, Arc<Backend<B>>>>,
+    /// By their origins.
+    backends: Map<HashMap<String, Arc<Backend<B>>>>,
 }
-
-/// Where a backend is.
-type Place = (Scheme, Authority);
 
 impl<B> fmt::Debug for Http2<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -103,9 +102,9 @@ where
     }
 
     fn backend(&self, base: &BaseUrl) -> Arc<Backend<B>> {
-        let key = (base.scheme().clone(), base.authority().clone());
         let mut backends = self.backends.lock().unwrap_or_else(PoisonError::into_inner);
-        backends.entry(key).or_default().clone()
+        let backend = backends.entry(base.origin().to_owned());
+        backend.or_default().clone()
     }
 
     async fn connect(
@@ -237,11 +236,13 @@ pub(super) struct Stream<B> {
 }
 
 /// Makes a request one of HTTP/2: the host that the client asked for is its authority (RFC 9113 §8.3.1).
-pub(super) fn make_http2<B>(request: &mut Request<B>) {
+pub(super) fn make_http2<B>(request: &mut Request<B>, base: &BaseUrl) -> Result<(), Error> {
+    let uri = base.join(target(request.uri()));
+    *request.uri_mut() = uri.map_err(|error| Error::uri(&error))?;
     *request.version_mut() = Version::HTTP_2;
     let host = request.headers().get(HOST).map(HeaderValue::as_bytes);
     let Some(Ok(host)) = host.map(Authority::try_from) else {
-        return;
+        return Ok(());
     };
     let mut parts = request.uri().clone().into_parts();
     parts.authority = Some(host);
@@ -249,4 +250,5 @@ pub(super) fn make_http2<B>(request: &mut Request<B>) {
         *request.uri_mut() = uri;
         retain(request.headers_mut(), |name| *name != HOST);
     }
+    Ok(())
 }

@@ -36,6 +36,7 @@ use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode, Version, request};
 use http_body::Body;
 use hyper::body::Incoming;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 pub use error::Error;
@@ -48,9 +49,9 @@ use crate::experiment::Role;
 use crate::threads::{PerThread, cores};
 use crate::tls;
 use connect::{Connector, Versions};
-use expect::{expecting, watch};
+use expect::{Expecting, expecting, watch};
 use headers::retain;
-use http1::Http1;
+use http1::{Http1, Sent, Unanswered};
 use http2::{Http2, Stream, make_http2};
 use timed::Held;
 
@@ -137,89 +138,138 @@ where
     /// not begun with it; or else when a connection that has served before ends without an answer, should
     /// the method be idempotent (RFC 9110 §9.2.2) and the body be there still. Nearly always the backend
     /// had closed an idle connection just when it was to be used again, and perhaps the next one as well.
-    pub async fn send(
-        &self,
-        base: &BaseUrl,
+    ///
+    /// To be called on the thread that is to wait: where a connection is idle there, the request is on its way when
+    /// this returns, so that what is large about it is not carried by what waits.
+    pub fn send<'c>(
+        &'c self,
+        base: &'c BaseUrl,
         role: Role,
         mut head: request::Parts,
         body: B,
-    ) -> Result<Response<Timed>, Error> {
+    ) -> impl Future<Output = Result<Response<Timed>, Error>> + Send + use<'c, B> {
         let started = Instant::now();
-        head.uri = base
-            .join(target(&head.uri))
-            .map_err(|error| Error::uri(&error))?;
-        head.version = Version::HTTP_11;
         let value = HeaderValue::from_static(role.name());
         head.headers.insert(&ROLE_HEADER, value);
         let may_upgrade = head.headers.contains_key(UPGRADE);
-        // It is large, and is not moved again.
-        let asking = pin!(self.ask(base, Request::from_parts(head, body)));
-        let Timeouts {
-            first_byte,
-            exchange,
-            ..
-        } = self.timeouts;
-        let answer = match first_byte.into_iter().chain(exchange).min() {
-            Some(limit) => timeout_at(started + limit, asking)
-                .await
-                .map_err(|_elapsed| Error::late(limit))?,
-            None => asking.await,
-        };
-        let (response, kept) = answer?;
-        if let Some(problem) = problem(&response, may_upgrade) {
-            return Err(Error::protocol(problem));
+        let begun = self.begin(base, Request::from_parts(head, body));
+        async move {
+            let asking = pin!(async {
+                match begun? {
+                    Begun::Sent(sent, asked) => self.answer(base, sent, asked).await,
+                    Begun::Waits(request) => Box::pin(self.ask(base, *request)).await,
+                }
+            });
+            let Timeouts {
+                first_byte,
+                exchange,
+                ..
+            } = self.timeouts;
+            let answer = match first_byte.into_iter().chain(exchange).min() {
+                Some(limit) => timeout_at(started + limit, asking)
+                    .await
+                    .map_err(|_elapsed| Error::late(limit))?,
+                None => asking.await,
+            };
+            let (response, kept) = answer?;
+            if let Some(problem) = problem(&response, may_upgrade) {
+                return Err(Error::protocol(problem));
+            }
+            let end = exchange.map(|limit| started + limit);
+            Ok(Timed::response(response, kept, end))
         }
-        let end = exchange.map(|limit| started + limit);
-        Ok(Timed::response(response, kept, end))
     }
 
-    async fn ask(&self, base: &BaseUrl, request: Request<B>) -> Result<Answered, Error> {
+    /// Sends a request on a connection of HTTP/1.1 that is idle, unless there is none, or the backend may be one of
+    /// HTTP/2.
+    fn begin(&self, base: &BaseUrl, mut request: Request<B>) -> Result<Begun<B>, Error> {
+        let pools = self.pools.here();
+        let may_be_http1 = pools.http2.is_none() || request.headers().contains_key(UPGRADE);
+        let idle = may_be_http1.then(|| pools.http1.backend(base).ready());
+        let Some(connection) = idle.flatten() else {
+            return Ok(Begun::Waits(Box::new(request)));
+        };
+        make_http1(&mut request, base)?;
+        let (request, asked) = expecting(request);
+        Ok(Begun::Sent(connection.send(request, true), asked))
+    }
+
+    /// The answer to a request that was sent first of all.
+    async fn answer(
+        &self,
+        base: &BaseUrl,
+        sent: Sent<B>,
+        asked: Option<oneshot::Sender<()>>,
+    ) -> Result<Answered, Error> {
+        match sent.answer().await {
+            Ok((response, connection)) => Ok((response, Held::new((connection, asked)))),
+            Err(Unanswered::Unseen(request)) => {
+                let retries = MAX_RETRIES - 1;
+                Box::pin(self.try_http1(base, (*request, asked), retries)).await
+            }
+            Err(Unanswered::Failed(error)) => Err(error),
+        }
+    }
+
+    async fn ask(&self, base: &BaseUrl, mut request: Request<B>) -> Result<Answered, Error> {
         // A connection that is to become another protocol's can't be shared.
         if let Some(http2) = &self.pools.here().http2
             && !request.headers().contains_key(UPGRADE)
-            && let Some(connection) = Box::pin(connection(http2, base)).await?
+            && let Some(connection) = connection(http2, base).await?
         {
-            return Box::pin(ask_http2(http2, connection, base, request)).await;
+            return ask_http2(http2, connection, base, request).await;
         }
-        self.ask_http1(base, request).await
+        make_http1(&mut request, base)?;
+        self.try_http1(base, expecting(request), MAX_RETRIES).await
     }
 
-    async fn ask_http1(&self, base: &BaseUrl, mut request: Request<B>) -> Result<Answered, Error> {
-        make_http1(&mut request);
-        let http1 = &self.pools.here().http1;
-        let (mut request, asked) = expecting(request);
-        let mut retries = MAX_RETRIES;
+    async fn try_http1(
+        &self,
+        base: &BaseUrl,
+        (mut request, asked): Expecting<B>,
+        mut retries: u32,
+    ) -> Result<Answered, Error> {
+        let backend = self.pools.here().http1.backend(base);
         loop {
-            let connection = http1.connection(base).await;
-            let mut connection = connection.map_err(|error| Error::connecting(&*error))?;
-            let may_repeat = connection.was_used && retries > 0;
-            let next = may_repeat.then(|| again(&request)).flatten();
-            let mut error = match connection.send(request).await {
-                Ok(answer) => return Ok((answer, Held::new((connection, asked)))),
-                Err(error) => error,
-            };
-            let unsent = error.take_message().filter(|_| may_repeat);
-            let error = error.into_error();
-            let next = next.filter(|_| error::was_hung_up_on(&error));
-            request = unsent.or(next).ok_or_else(|| Error::asking(&error))?;
+            let connection = backend.connection(base).await;
+            let connection = connection.map_err(|error| Error::connecting(&*error))?;
+            match connection.send(request, retries > 0).answer().await {
+                Ok((response, connection)) => {
+                    return Ok((response, Held::new((connection, asked))));
+                }
+                Err(Unanswered::Unseen(again)) => request = *again,
+                Err(Unanswered::Failed(error)) => return Err(error),
+            }
             retries -= 1;
         }
     }
+}
+
+/// A request, on its way or not.
+enum Begun<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// It is on its way. Also what its answer's body is to hold.
+    Sent(Sent<B>, Option<oneshot::Sender<()>>),
+    /// It is for a connection that is to be waited for.
+    Waits(Box<Request<B>>),
 }
 
 /// A response, and what its body is to hold.
 type Answered = (Response<Incoming>, Held);
 
 /// Makes a request one of HTTP/1.1 (RFC 9112 §3.2.1).
-fn make_http1<B: Body>(request: &mut Request<B>) {
+fn make_http1<B: Body>(request: &mut Request<B>, base: &BaseUrl) -> Result<(), Error> {
+    *request.version_mut() = Version::HTTP_11;
     if !request.headers().contains_key(HOST)
-        && let Some(authority) = request.uri().authority()
-        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+        && let Ok(host) = HeaderValue::from_str(base.authority().as_str())
     {
         request.headers_mut().insert(HOST, host);
     }
-    let target = target(request.uri()).clone();
-    *request.uri_mut() = target.into();
+    let target = base.target(target(request.uri()));
+    *request.uri_mut() = target.map_err(|error| Error::uri(&error))?.into();
     if request.headers().contains_key(TE) {
         // It would have to be named in `Connection` here.
         retain(request.headers_mut(), |name| *name != TE);
@@ -229,6 +279,7 @@ fn make_http1<B: Body>(request: &mut Request<B>) {
         let chunked = HeaderValue::from_static("chunked");
         request.headers_mut().insert(TRANSFER_ENCODING, chunked);
     }
+    Ok(())
 }
 
 /// What is wrong with a response's head that hyper takes.
@@ -267,7 +318,7 @@ where
     B: Body<Data = Bytes> + Replay + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    make_http2(&mut request);
+    make_http2(&mut request, base)?;
     let (mut request, _never_asked) = expecting(request);
     let broken = watch(&mut request);
     let mut retries = MAX_RETRIES;
@@ -308,11 +359,6 @@ fn is_of_unknown_length<B: Body>(headers: &HeaderMap, body: &B) -> bool {
     !headers.contains_key(CONTENT_LENGTH)
         && !body.is_end_stream()
         && body.size_hint().exact().is_none()
-}
-
-/// The same request once more, if it may be sent twice.
-fn again<B: Replay>(request: &Request<B>) -> Option<Request<B>> {
-    request.method().is_idempotent().then(|| replay(request))?
 }
 
 /// The same request once more, if its body is there still.

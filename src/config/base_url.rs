@@ -17,6 +17,8 @@ use super::host::literal_ip;
 pub struct BaseUrl {
     scheme: Scheme,
     authority: Authority,
+    /// Both together.
+    origin: String,
     prefix: String,
 }
 
@@ -39,19 +41,31 @@ impl BaseUrl {
         &self.authority
     }
 
+    /// Scheme, host and port, `http://example.com:8080` (RFC 6454 §6.2, but as written).
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// The target that is asked for, its bytes unchanged behind the base's path.
+    ///
+    /// Fails when the two together are longer than a URI may be (64 KiB).
+    pub fn target(&self, target: &PathAndQuery) -> Result<PathAndQuery, http::Error> {
+        if self.prefix.is_empty() || target == "*" {
+            return Ok(target.clone());
+        }
+        let joined = Bytes::from(format!("{}{target}", self.prefix));
+        Ok(PathAndQuery::from_maybe_shared(joined)?)
+    }
+
     /// The URI of `target` at this backend, its bytes unchanged behind the base's path.
     ///
     /// Fails when the two together are longer than a URI may be (64 KiB).
     pub fn join(&self, target: &PathAndQuery) -> Result<Uri, http::Error> {
-        let path_and_query = if self.prefix.is_empty() || target == "*" {
-            target.clone()
-        } else {
-            PathAndQuery::from_maybe_shared(Bytes::from(format!("{}{target}", self.prefix)))?
-        };
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(self.scheme.clone());
         parts.authority = Some(self.authority.clone());
-        parts.path_and_query = Some(path_and_query);
+        parts.path_and_query = Some(self.target(target)?);
         Ok(Uri::from_parts(parts)?)
     }
 
@@ -70,7 +84,7 @@ impl BaseUrl {
 
 impl fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}{}", self.scheme, self.authority, self.prefix)
+        write!(f, "{}{}", self.origin, self.prefix)
     }
 }
 
@@ -121,6 +135,7 @@ impl FromStr for BaseUrl {
         }
         let path = path_and_query.as_ref().map_or("", PathAndQuery::path);
         Ok(Self {
+            origin: format!("{scheme}://{authority}"),
             scheme,
             authority,
             prefix: path.trim_end_matches('/').to_owned(),

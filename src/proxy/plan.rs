@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::sync::Arc;
 
+use futures_util::future::{Either, ready};
 use http::{Response, request};
 
 use super::LiveBody;
@@ -91,16 +92,19 @@ impl Lane {
 }
 
 impl Destination<'_> {
-    /// Makes a request one for this backend, sends it, and waits for the response's head.
-    pub(super) async fn send(
+    /// Makes a request one for this backend, sends it, and waits for the response's head, as [`Client::send`] does.
+    pub(super) fn send(
         &self,
         role: Role,
         mut head: request::Parts,
         body: LiveBody,
-    ) -> Result<Response<Timed>, client::Error> {
-        if let Some((experiment, rewrite)) = self.rewrite {
-            experiment.rewrite(rewrite, &mut head)?;
+    ) -> impl Future<Output = Result<Response<Timed>, client::Error>> + Send {
+        let rewritten = self.rewrite.map_or(Ok(()), |(experiment, rewrite)| {
+            experiment.rewrite(rewrite, &mut head)
+        });
+        match rewritten {
+            Ok(()) => Either::Left(self.client.send(self.base, role, head, body)),
+            Err(error) => Either::Right(ready(Err(error.into()))),
         }
-        self.client.send(self.base, role, head, body).await
     }
 }
