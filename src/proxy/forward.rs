@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::access::Access;
-use super::connection::{Busy, ClientConnection};
+use super::connection::Busy;
 use super::counted::Counted;
 use super::plan::{Destination, Lane};
 use super::upgrade::Upgrade;
@@ -29,8 +29,8 @@ use crate::experiment::Role;
 /// the whole of it, and the answer isn't lost to a connection that closes on a client still sending.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// Answers a request.
-pub(super) async fn answer(proxy: &Arc<Proxy>, mut request: Request) -> Response {
+/// Answers a request. Its connection stays busy until the response's last byte.
+pub(super) async fn answer(proxy: &Arc<Proxy>, busy: Busy, mut request: Request) -> Response {
     if let Some(answer) = objection::to(&request) {
         let mut response = answer.response();
         if request.version() != Version::HTTP_2 {
@@ -45,24 +45,24 @@ pub(super) async fn answer(proxy: &Arc<Proxy>, mut request: Request) -> Response
     client::unify(&mut request);
     let (method, uri, headers) = (request.method(), request.uri(), request.headers());
     let Some(lane) = plan.experiments.find(method, uri, headers) else {
-        return pass(proxy, &plan.upstream(), request).await;
+        return pass(proxy, busy, &plan.upstream(), request).await;
     };
     match lane.experiment.admit(method, uri, headers) {
         Ok(()) => match &lane.race {
-            None => mirror(proxy, lane, request).await,
-            Some(race) => Box::pin(race::answer(proxy, lane, race, request)).await,
+            None => mirror(proxy, busy, lane, request).await,
+            Some(race) => Box::pin(race::answer(proxy, busy, lane, race, request)).await,
         },
         Err(skip) => {
             lane.mirror.skip(method, uri, skip);
-            pass(proxy, &lane.reference(), request).await
+            pass(proxy, busy, &lane.reference(), request).await
         }
     }
 }
 
 /// Answers a request that is mirrored, and offers it to the mirror.
-async fn mirror(proxy: &Proxy, lane: &Lane, mut request: Request) -> Response {
+async fn mirror(proxy: &Proxy, busy: Busy, lane: &Lane, request: Request) -> Response {
     let destination = lane.reference();
-    let live = Live::begin(proxy, Role::Reference, &mut request);
+    let live = Live::begin(proxy, busy, Role::Reference, &request);
     let (mut head, body) = request.into_parts();
     live.make_end_to_end(&mut head);
     let (body, upload, request_body) = tee_request(body, &proxy.limits);
@@ -91,8 +91,13 @@ async fn mirror(proxy: &Proxy, lane: &Lane, mut request: Request) -> Response {
 }
 
 /// Answers a request that is not mirrored.
-async fn pass(proxy: &Proxy, destination: &Destination<'_>, mut request: Request) -> Response {
-    let live = Live::begin(proxy, Role::Upstream, &mut request);
+async fn pass(
+    proxy: &Proxy,
+    busy: Busy,
+    destination: &Destination<'_>,
+    mut request: Request,
+) -> Response {
+    let live = Live::begin(proxy, busy, Role::Upstream, &request);
     let upgrade = Upgrade::asked_for(&mut request);
     let (mut head, body) = request.into_parts();
     live.make_end_to_end(&mut head);
@@ -113,15 +118,12 @@ async fn pass(proxy: &Proxy, destination: &Destination<'_>, mut request: Request
 /// What a request holds until its response's last byte.
 pub(super) struct Guard {
     _in_flight: Counted,
-    /// Only tests have requests without a connection.
-    connection: Option<Busy>,
+    connection: Busy,
 }
 
 impl BodyGuard for Guard {
     fn failed(&self) {
-        if let Some(busy) = &self.connection {
-            busy.connection().cut();
-        }
+        self.connection.connection().cut();
     }
 }
 
@@ -135,7 +137,7 @@ pub(super) struct Live<'p> {
 }
 
 impl<'p> Live<'p> {
-    pub(super) fn begin(proxy: &'p Proxy, role: Role, request: &mut Request) -> Self {
+    pub(super) fn begin(proxy: &'p Proxy, busy: Busy, role: Role, request: &Request) -> Self {
         let metrics = match role {
             Role::Reference | Role::Candidate | Role::Secondary => &proxy.metrics.reference,
             Role::Upstream => &proxy.metrics.upstream,
@@ -146,11 +148,7 @@ impl<'p> Live<'p> {
             metrics,
             guard: Guard {
                 _in_flight: Counted::begin(&proxy.in_flight),
-                connection: request
-                    .extensions_mut()
-                    .remove()
-                    .as_ref()
-                    .map(ClientConnection::begin),
+                connection: busy,
             },
             access: Access::of(role, request),
             started: Instant::now(),
@@ -160,10 +158,8 @@ impl<'p> Live<'p> {
     /// Makes the headers those to send on.
     pub(super) fn make_end_to_end(&self, head: &mut request::Parts) {
         make_end_to_end(head);
-        if self.proxy.forwarded
-            && let Some(busy) = &self.guard.connection
-        {
-            forwarded::add(head, busy.connection());
+        if self.proxy.forwarded {
+            forwarded::add(head, self.guard.connection.connection());
         }
     }
 

@@ -21,6 +21,7 @@ use http_body_util::{Either, Full};
 use metrics::Counter;
 use tokio::time::timeout;
 
+use super::connection::Busy;
 use super::forward::Live;
 use super::plan::{Destination, Lane};
 use super::{LiveBody, Proxy};
@@ -105,11 +106,12 @@ impl Race {
 /// Answers a request with what the first successful backend says.
 pub(super) async fn answer(
     proxy: &Arc<Proxy>,
+    busy: Busy,
     lane: &Arc<Lane>,
     race: &Race,
-    mut request: Request,
+    request: Request,
 ) -> Response {
-    let live = Live::begin(proxy, Role::Reference, &mut request);
+    let live = Live::begin(proxy, busy, Role::Reference, &request);
     let (mut head, body) = request.into_parts();
     live.make_end_to_end(&mut head);
     // The upload is read, whatever a backend may say to that.

@@ -345,7 +345,7 @@ impl HyperService<Request<Incoming>> for ClientService {
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
         let version = request.version();
         self.connection.speaks(version);
         let busy = self.connection.begin();
@@ -356,7 +356,6 @@ impl HyperService<Request<Incoming>> for ClientService {
             let response = error::URI_TOO_LONG.response();
             return Box::pin(async move { Ok(without_body(is_head, response)) });
         }
-        request.extensions_mut().insert(self.connection.clone());
         let request = request.map(|body| {
             if body.is_end_stream() {
                 Body::empty()
@@ -366,7 +365,7 @@ impl HyperService<Request<Incoming>> for ClientService {
         });
         let (proxy, leaving) = (self.proxy.clone(), self.leaving.clone());
         Box::pin(async move {
-            let response = forward::answer(&proxy, request).await;
+            let response = forward::answer(&proxy, busy, request).await;
             let mut response = without_body(is_head, response);
             if leaving.load(Ordering::Relaxed)
                 && version != Version::HTTP_2
@@ -375,7 +374,6 @@ impl HyperService<Request<Incoming>> for ClientService {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);
             }
-            drop(busy);
             Ok(response)
         })
     }
