@@ -12,17 +12,18 @@ pub static ROLE_HEADER: HeaderName = HeaderName::from_static("x-shadow-test-role
 /// What is known to be meant for one connection only (RFC 9110 §7.6.1).
 static HOP_BY_HOP: [HeaderName; 6] = [
     CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
     TE,
     TRANSFER_ENCODING,
     UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
 ];
 
 /// Removes what is meant for this connection only: the headers that `Connection` names, and those that
 /// are known to be. The others keep their order, the values of a repeated one together.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if !HOP_BY_HOP.iter().any(|name| headers.contains_key(name)) {
+    let is_hop_by_hop = |name: &HeaderName| HOP_BY_HOP.contains(name);
+    if !headers.keys().any(is_hop_by_hop) {
         return;
     }
     let mut ending: Vec<HeaderName> = headers
@@ -30,15 +31,23 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
         .iter()
         // Bytes, since one option that is no ASCII must not hide the others.
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok())
+        .map(<[u8]>::trim_ascii)
+        // The one that most often stands there is known.
+        .filter(|option| !option.eq_ignore_ascii_case(b"keep-alive"))
+        .filter_map(|option| HeaderName::from_bytes(option).ok())
         .collect();
     if headers.contains_key(TRANSFER_ENCODING) {
         // It overrides this one, which must not go on (RFC 9112 §6.3).
         ending.push(CONTENT_LENGTH);
     }
-    retain(headers, |name| {
-        !HOP_BY_HOP.contains(name) && !ending.contains(name)
-    });
+    let ends = |name: &HeaderName| is_hop_by_hop(name) || ending.contains(name);
+    // Most often they are the last ones, whose place none has to take.
+    while let Some(last) = headers.keys().last().filter(|last| ends(last)).cloned() {
+        headers.remove(last);
+    }
+    if headers.keys().any(ends) {
+        retain(headers, |name| !ends(name));
+    }
 }
 
 /// Keeps headers of these names, and their order. Removed one by one, the last header would take the
@@ -151,6 +160,20 @@ mod tests {
         strip_hop_by_hop(&mut headers);
         let left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         assert_eq!(left, ["x-kept"]);
+    }
+
+    #[test]
+    fn what_stays_keeps_its_order_wherever_the_others_are() {
+        for place in 0..=3 {
+            let mut lines = vec![("x-a", "1"), ("x-b", "1"), ("x-c", "1")];
+            lines.insert(place, ("connection", "keep-alive"));
+            lines.push(("keep-alive", "timeout=5"));
+            let mut headers = headers(&lines);
+            headers.append("x-a", HeaderValue::from_static("2"));
+            strip_hop_by_hop(&mut headers);
+            let left: Vec<_> = headers.iter().map(|(name, _)| name.as_str()).collect();
+            assert_eq!(left, ["x-a", "x-a", "x-b", "x-c"]);
+        }
     }
 
     #[test]
