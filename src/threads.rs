@@ -9,23 +9,28 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, mpsc};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::{Notify, oneshot};
 
 thread_local! {
     /// The place of one of these threads among them.
     static PLACE: Cell<Option<usize>> = const { Cell::new(None) };
-    /// What runs beside it.
-    static BESIDE: RefCell<Option<Handle>> = const { RefCell::new(None) };
+    /// The one beside it.
+    static BESIDE: RefCell<Option<Arc<Beside>>> = const { RefCell::new(None) };
 }
 
-/// After how many tasks a busy thread looks at its sockets and timers. tokio's 61 is for tasks that are done in a moment;
-/// to read what a backend sends without end may take some milliseconds each time.
-const EVENTS: u32 = 8;
+/// After how many tasks a busy thread for clients looks at its sockets and timers. Each look is a system call.
+const EVENTS: u32 = 32;
+
+/// After how many one for the shadow does. To read what a backend sends without end may take some milliseconds each
+/// time, and a comparison as well.
+const EVENTS_OF_SHADOW: u32 = 8;
 
 /// After how many tasks it looks for those that other threads have woken; tokio's 31 is as long.
 const OTHERS: u32 = 4;
@@ -38,9 +43,60 @@ pub(crate) fn cores() -> usize {
     *CORES
 }
 
-/// The runtime of the thread for the shadow beside this one, if this one serves clients.
-pub(crate) fn beside() -> Option<Handle> {
-    BESIDE.with_borrow(Clone::clone)
+/// Work for another thread.
+type Work = Box<dyn FnOnce() + Send>;
+
+/// The way to the thread for the shadow beside one that serves clients.
+#[derive(Default)]
+struct Beside {
+    /// What is to be handed over.
+    gathered: Mutex<Vec<Work>>,
+    some_gathered: Notify,
+}
+
+/// Has work done on the thread for the shadow beside this one, after all that it was given before; or gives it back if
+/// this one does not serve clients.
+///
+/// It is handed over when this thread has done what it has to do already, together with what that gives: to wake
+/// another thread takes longer than most of what a request needs.
+pub(crate) fn beside<W: FnOnce() + Send + 'static>(work: W) -> Result<(), W> {
+    BESIDE.with_borrow(|beside| {
+        let Some(beside) = beside else {
+            return Err(work);
+        };
+        let mut gathered = beside.gathered();
+        gathered.push(Box::new(work));
+        if gathered.len() == 1 {
+            beside.some_gathered.notify_one();
+        }
+        Ok(())
+    })
+}
+
+impl Beside {
+    fn gathered(&self) -> MutexGuard<'_, Vec<Work>> {
+        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Hands over what is to be done beside this thread. Its turn comes after those that waited for theirs already.
+async fn hand_over(beside: Arc<Beside>, works: UnboundedSender<Vec<Work>>) {
+    loop {
+        beside.some_gathered.notified().await;
+        let gathered = std::mem::take(&mut *beside.gathered());
+        // It is there for as long as there are threads.
+        let _ended = works.send(gathered);
+    }
+}
+
+/// Does what another thread hands over.
+async fn take_over(mut works: UnboundedReceiver<Vec<Work>>) {
+    while let Some(works) = works.recv().await {
+        for work in works {
+            // A panic, which the panic hook tells of, is the affair of that work alone.
+            let _panicked = catch_unwind(AssertUnwindSafe(work));
+        }
+    }
 }
 
 /// The threads. They end when it is dropped, and give up what still runs on them.
@@ -59,7 +115,7 @@ pub struct Seats(Arc<[Arc<Worker>]>);
 #[derive(Debug)]
 struct Worker {
     runtime: Handle,
-    beside: Handle,
+    shadow: Handle,
     seats: AtomicUsize,
 }
 
@@ -72,14 +128,18 @@ impl Threads {
     pub fn start() -> io::Result<Self> {
         let (mut workers, mut ends) = (Vec::new(), Vec::new());
         for core in 0..cores() {
-            let (beside, end) = start(format!("shadow-{core}"), 2 * core, None)?;
+            let (sender, works) = mpsc::unbounded_channel();
+            let (shadow, end) = start(format!("shadow-{core}"), 2 * core, None)?;
+            shadow.spawn(take_over(works));
             ends.push(end);
+            let beside = Arc::new(Beside::default());
             let name = format!("worker-{core}");
             let (runtime, end) = start(name, 2 * core + 1, Some(beside.clone()))?;
+            runtime.spawn(hand_over(beside, sender));
             ends.push(end);
             workers.push(Arc::new(Worker {
                 runtime,
-                beside,
+                shadow,
                 seats: AtomicUsize::new(0),
             }));
         }
@@ -91,7 +151,7 @@ impl Threads {
 
     /// The runtime of a thread for the shadow, for what no thread beside is known of.
     pub(crate) fn for_shadow(&self) -> &Handle {
-        &self.seats.0[0].beside
+        &self.seats.0[0].shadow
     }
 
     /// Those that serve clients.
@@ -116,13 +176,18 @@ impl Seats {
 fn start(
     name: String,
     place: usize,
-    beside: Option<Handle>,
+    beside: Option<Arc<Beside>>,
 ) -> io::Result<(Handle, oneshot::Sender<()>)> {
     let (end, ended) = oneshot::channel::<()>();
-    let (tell, told) = mpsc::channel();
+    let (tell, told) = std::sync::mpsc::channel();
     let run = move || {
         let mut builder = Builder::new_current_thread();
-        builder.event_interval(EVENTS).global_queue_interval(OTHERS);
+        let events = if beside.is_some() {
+            EVENTS
+        } else {
+            EVENTS_OF_SHADOW
+        };
+        builder.event_interval(events).global_queue_interval(OTHERS);
         let runtime = match builder.enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => return tell.send(Err(error)).unwrap_or_default(),
@@ -193,6 +258,37 @@ mod tests {
     }
 
     #[test]
+    fn work_is_done_beside_in_the_order_in_which_it_was_given() {
+        let threads = Threads::start().expect("threads");
+        let worker = &threads.seats.0[0];
+        let (tell, told) = std::sync::mpsc::channel();
+        let give = async move {
+            for n in 0..100 {
+                let tell = tell.clone();
+                let tell = move || tell.send((n, PLACE.get())).expect("somebody listens");
+                assert!(beside(tell).is_ok(), "this one serves clients");
+                assert!(beside(|| panic!("as is told of")).is_ok());
+                if n % 3 == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        worker.runtime.spawn(give);
+        let done: Vec<_> = told.into_iter().collect();
+        let expected: Vec<_> = (0..100).map(|n| (n, Some(0))).collect();
+        assert_eq!(done, expected);
+    }
+
+    #[test]
+    fn a_thread_that_serves_no_clients_has_none_beside_it() {
+        assert!(beside(|| ()).is_err());
+        let threads = Threads::start().expect("threads");
+        let shadow = threads.for_shadow();
+        let given = shadow.spawn(async { beside(|| ()).is_ok() });
+        assert!(!shadow.block_on(given).expect("no panic"));
+    }
+
+    #[test]
     fn each_thread_has_its_own_and_all_others_share_one() {
         let threads = Threads::start().expect("threads");
         let made = AtomicUsize::new(0);
@@ -200,14 +296,12 @@ mod tests {
         let here = *own.here();
         let there = |runtime: &Handle| {
             let own = own.clone();
-            runtime.block_on(runtime.spawn(async move { (*own.here(), beside().is_some()) }))
+            runtime.block_on(runtime.spawn(async move { *own.here() }))
         };
         let mut seen = vec![here];
         for worker in threads.seats.0.iter() {
-            let (of_worker, has_one_beside) = there(&worker.runtime).expect("no panic");
-            let (of_shadow, has_another) = there(&worker.beside).expect("no panic");
-            assert!(has_one_beside && !has_another);
-            seen.extend([of_worker, of_shadow]);
+            let there = |runtime| there(runtime).expect("no panic");
+            seen.extend([there(&worker.runtime), there(&worker.shadow)]);
         }
         seen.sort_unstable();
         assert_eq!(seen, (0..=2 * cores()).collect::<Vec<_>>());

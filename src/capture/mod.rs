@@ -35,6 +35,7 @@ pub use tee::{Sink, Tee};
 
 use crate::client;
 use crate::outcome::{Failure, Skip};
+use crate::threads;
 use body::Recorder;
 use tee::Remainder;
 
@@ -189,7 +190,10 @@ impl Slot {
 
     fn end(self, ended: Ended) {
         // Nobody listens once the pair was given up.
-        let _given_up = self.sender.send(ended);
+        let tell = move || drop(self.sender.send(ended));
+        if let Err(tell) = threads::beside(tell) {
+            tell();
+        }
     }
 }
 

@@ -187,11 +187,17 @@ impl Trial {
 
     fn start(self: Arc<Self>, exchange: Exchange, entrants: Vec<Entrant>) {
         if !entrants.is_empty() {
-            let shadow = self.shadow.clone();
-            let run = self.run(exchange, entrants);
-            let runtime = threads::beside();
-            let runtime = runtime.as_ref().unwrap_or(&shadow.runtime);
-            shadow.tasks.spawn_on(run, runtime);
+            let (shadow, token) = (self.shadow.clone(), self.shadow.tasks.token());
+            let start = move || {
+                tokio::spawn(async move {
+                    let _until_it_is_over = token;
+                    self.run(exchange, entrants).await;
+                });
+            };
+            if let Err(start) = threads::beside(start) {
+                let _there = shadow.runtime.enter();
+                start();
+            }
         }
     }
 }
