@@ -6,7 +6,8 @@
 //!
 //! A task beside the connection looks at it now and then, so that requests need no timers.
 
-use std::io;
+mod noted;
+
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,14 +19,12 @@ use bytes::Bytes;
 use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, sleep};
-use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+pub(super) use self::noted::{Noted, Socket};
 use super::counted::Counted;
 use crate::threads::Seat;
 
@@ -294,88 +293,5 @@ impl Body for Received {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
-    }
-}
-
-/// What is a TCP connection at its bottom.
-pub(super) trait Socket {
-    fn tcp(&self) -> &TcpStream;
-}
-
-impl Socket for TcpStream {
-    fn tcp(&self) -> &TcpStream {
-        self
-    }
-}
-
-impl Socket for TlsStream<TcpStream> {
-    fn tcp(&self) -> &TcpStream {
-        self.get_ref().0
-    }
-}
-
-/// A connection's bytes, whose arrival is noted, and whose end tells of a response that broke off.
-#[derive(Debug)]
-pub(super) struct Noted<IO: Socket> {
-    pub(super) io: IO,
-    pub(super) connection: Arc<ClientConnection>,
-}
-
-impl<IO: Socket> Drop for Noted<IO> {
-    fn drop(&mut self) {
-        if self.connection.is_cut.load(Ordering::Relaxed) {
-            // Closed after that, it is reset. Where that fails, there is no connection.
-            let _gone = self.io.tcp().set_zero_linger();
-        }
-    }
-}
-
-impl<IO: AsyncRead + Socket + Unpin> AsyncRead for Noted<IO> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.io).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.connection.received(&buffer.filled()[before..]);
-        }
-        read
-    }
-}
-
-impl<IO: AsyncWrite + Socket + Unpin> AsyncWrite for Noted<IO> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
-        self.connection.wrote(written)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.connection.is_cut.load(Ordering::Relaxed) {
-            return Poll::Ready(Ok(()));
-        }
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffers: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write_vectored(cx, buffers);
-        self.connection.wrote(written)
     }
 }

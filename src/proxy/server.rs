@@ -1,36 +1,30 @@
 //! The accept loop: HTTP/1.1 and HTTP/2 with prior knowledge on one port, over TLS if that is configured.
 
-use std::convert::Infallible;
+mod carry;
+mod service;
+
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::response::Response;
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
-use http::{Method, Request, StatusCode, Version};
-use http_body::Body as _;
-use hyper::body::Incoming;
-use hyper::service::Service as HyperService;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioExecutor;
 use hyper_util::server::conn::auto;
 use metrics::Counter;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::connection::{ClientConnection, Noted, Order, Patience, Received, Socket, watch};
+use super::Proxy;
+use super::connection::ClientConnection;
 use super::counted::Counted;
-use super::{Proxy, error, forward};
 use crate::config::Clients;
 use crate::telemetry::Throttle;
 use crate::telemetry::metrics::{CLIENT_LIMITS, counter};
@@ -244,76 +238,6 @@ impl Server {
             }
         });
     }
-
-    /// Serves one connection over TLS to its end.
-    async fn shake_hands(
-        &self,
-        tls: &TlsAcceptor,
-        stream: TcpStream,
-        connection: Arc<ClientConnection>,
-        connections: &Connections,
-    ) {
-        let (orders, ordered) = oneshot::channel();
-        let (patience, closing) = (self.patience(), connections.closing.clone());
-        tokio::spawn(watch(connection.clone(), patience, closing, orders));
-        tokio::select! {
-            accepted = tls.accept(stream) => match accepted {
-                Ok(stream) => self.carry(stream, connection, connections).await,
-                Err(error) => debug!(%error, "a client's handshake failed"),
-            },
-            _late = ordered => self.metrics.head_timeout.increment(1),
-        }
-    }
-
-    fn patience(&self) -> Patience {
-        Patience {
-            head: self.limits.head_timeout,
-            quiet: self.limits.idle_timeout,
-        }
-    }
-
-    /// Serves one connection to its end.
-    async fn carry<IO>(&self, io: IO, connection: Arc<ClientConnection>, connections: &Connections)
-    where
-        IO: AsyncRead + AsyncWrite + Socket + Unpin + Send + 'static,
-    {
-        let service = ClientService {
-            proxy: self.proxy.clone(),
-            connection: connection.clone(),
-            leaving: connections.leaving.clone(),
-            max_target: self.limits.max_target,
-            too_long: self.metrics.max_target.clone(),
-        };
-        let io = Noted {
-            io,
-            connection: connection.clone(),
-        };
-        let served = self
-            .builder
-            .serve_connection_with_upgrades(TokioIo::new(io), service);
-        let mut served = pin!(served);
-        let (orders, ordered) = oneshot::channel();
-        let (patience, closing) = (self.patience(), connections.closing.clone());
-        tokio::spawn(watch(connection.clone(), patience, closing, orders));
-        let ended = tokio::select! {
-            biased;
-            ended = served.as_mut() => ended,
-            order = ordered => match order {
-                Ok(Order::Drop) => return self.metrics.head_timeout.increment(1),
-                // The watch never ends without an order.
-                Ok(Order::Close) | Err(_) => {
-                    served.as_mut().graceful_shutdown();
-                    tokio::select! {
-                        ended = served => ended,
-                        () = connection.stays() => return,
-                    }
-                }
-            },
-        };
-        if let Err(error) = ended {
-            debug!(%error, "a client's connection ended");
-        }
-    }
 }
 
 /// The next connection that is waiting to be accepted; `None` if there is none.
@@ -329,64 +253,6 @@ async fn waiting(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
             Err(_) => return None,
         }
     }
-}
-
-/// What is done with each request of a connection, whatever it is.
-struct ClientService {
-    proxy: Arc<Proxy>,
-    connection: Arc<ClientConnection>,
-    leaving: Arc<AtomicBool>,
-    max_target: usize,
-    too_long: Counter,
-}
-
-impl HyperService<Request<Incoming>> for ClientService {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let version = request.version();
-        self.connection.speaks(version);
-        let busy = self.connection.begin();
-        let target = request.uri().path_and_query();
-        let is_head = request.method() == Method::HEAD;
-        if target.is_some_and(|target| target.as_str().len() > self.max_target) {
-            self.too_long.increment(1);
-            let response = error::URI_TOO_LONG.response();
-            return Box::pin(async move { Ok(without_body(is_head, response)) });
-        }
-        let request = request.map(|body| {
-            if body.is_end_stream() {
-                Body::empty()
-            } else {
-                Body::new(Received::new(body, &self.connection))
-            }
-        });
-        let (proxy, leaving) = (self.proxy.clone(), self.leaving.clone());
-        Box::pin(async move {
-            let response = forward::answer(&proxy, busy, request).await;
-            let mut response = without_body(is_head, response);
-            if leaving.load(Ordering::Relaxed)
-                && version != Version::HTTP_2
-                && response.status() != StatusCode::SWITCHING_PROTOCOLS
-            {
-                let close = HeaderValue::from_static("close");
-                response.headers_mut().insert(CONNECTION, close);
-            }
-            Ok(response)
-        })
-    }
-}
-
-/// An answer to HEAD has the headers of one to GET, and nothing behind them (RFC 9110 §9.3.2). A backend's has no body;
-/// miffy's own are made without asking, and hyper leaves their body out in HTTP/1.1 only.
-fn without_body(is_head: bool, mut response: Response) -> Response {
-    if is_head && let Some(length @ 1..) = response.body().size_hint().exact() {
-        response.headers_mut().insert(CONTENT_LENGTH, length.into());
-        *response.body_mut() = Body::empty();
-    }
-    response
 }
 
 /// Whether the failure is that of the one connection, not of accepting.
