@@ -4,7 +4,9 @@
 //! request's head to the last byte of it and of its response (or to the end of what it was upgraded to), and
 //! *quiet* otherwise. All but busy are limited in time: what happens then is up to the client and the reference.
 //!
-//! A task beside the connection looks at it now and then, so that requests need no timers.
+//! A task beside the connection looks at it now and then, so that requests need no timers. Where it has been quiet
+//! for a moment, it can be *parked*: what reads and writes its messages is put away, and it waits for its next byte
+//! with no more than its socket and one timer. So does a fresh one.
 
 mod noted;
 
@@ -33,9 +35,6 @@ const LAST_CHANCE: Duration = Duration::from_millis(500);
 
 /// How long a client of HTTP/2 that was told to end its connection may take to do so.
 const FAREWELL: Duration = Duration::from_secs(5);
-
-/// What a client of HTTP/2 sends first (RFC 9113 §3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A client's connection, shared by all that happens on it, and open as long as anything does.
 #[derive(Debug)]
@@ -78,11 +77,25 @@ pub(super) struct Patience {
     pub(super) head: Duration,
     /// Quiet; `None` for no limit.
     pub(super) quiet: Option<Duration>,
+    /// Quiet and not parked.
+    pub(super) ready: Duration,
 }
 
-/// What is to be done with a connection that has been something for too long.
+impl Patience {
+    fn of(limit: Duration) -> Self {
+        Self {
+            head: limit,
+            quiet: Some(limit),
+            ready: limit,
+        }
+    }
+}
+
+/// What is to be done with a connection that has been something for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
+    /// Park it.
+    Park,
     /// Let it end in order.
     Close,
     /// End it.
@@ -131,18 +144,29 @@ impl ClientConnection {
         self.is_cut.store(is_hidden, Ordering::Relaxed);
     }
 
-    fn is_http2(&self) -> bool {
+    pub(super) fn is_http2(&self) -> bool {
         self.is_http2.load(Ordering::Relaxed)
     }
 
-    /// Ends when it has been something for too long, or a quarter longer.
+    fn is_begun(&self) -> bool {
+        self.is_begun.load(Ordering::Relaxed)
+    }
+
+    /// Ends when it has been something for too long, or a quarter longer; or when it can be parked.
     async fn overdue(&self, patience: Patience) -> Order {
         let shortest = patience.quiet.unwrap_or(patience.head).min(patience.head);
+        let mut pause = shortest / 4;
+        if !self.is_http2() {
+            pause = pause.min(patience.ready);
+        }
         loop {
-            if let Some(order) = self.is_overdue(patience.head, patience.quiet) {
+            if let Some(order) = self.is_overdue(patience) {
                 return order;
             }
-            sleep(shortest / 4).await;
+            if self.can_be_parked(patience) {
+                return Order::Park;
+            }
+            sleep(pause).await;
         }
     }
 
@@ -153,9 +177,7 @@ impl ClientConnection {
             return Order::Close;
         }
         loop {
-            let is_begun = self.is_begun.load(Ordering::Relaxed);
-            let head = if is_begun { patience.head } else { LAST_CHANCE };
-            if let Some(order) = self.is_overdue(head, Some(LAST_CHANCE)) {
+            if let Some(order) = self.is_overdue(self.last_chance(patience)) {
                 return order;
             }
             sleep(LAST_CHANCE / 4).await;
@@ -169,33 +191,78 @@ impl ClientConnection {
             std::future::pending::<()>().await;
         }
         self.mark();
-        while self.is_overdue(FAREWELL, Some(FAREWELL)).is_none() {
+        while self.is_overdue(Patience::of(FAREWELL)).is_none() {
             sleep(FAREWELL / 4).await;
         }
     }
 
-    fn is_overdue(&self, head: Duration, quiet: Option<Duration>) -> Option<Order> {
-        if self.busy.load(Ordering::Acquire) > 0 || self.is_blocked.load(Ordering::Relaxed) {
-            return None;
+    /// Ends when a connection on which nothing happens has been what it is for too long.
+    pub(super) async fn expires(&self, patience: Patience, closing: &CancellationToken) -> Order {
+        tokio::select! {
+            order = self.lasts(patience) => order,
+            () = closing.cancelled() => self.lasts(self.last_chance(patience)).await,
         }
-        let since = Duration::from_millis(self.since.load(Ordering::Relaxed));
-        let lasted = self.opened.elapsed().saturating_sub(since);
-        let is_begun = self.is_begun.load(Ordering::Relaxed);
-        // In HTTP/2 there is traffic that belongs to no request.
-        let is_receiving = self.is_receiving.load(Ordering::Relaxed) && !self.is_http2();
-        let (limit, order) = if is_begun && !is_receiving {
-            (quiet, Order::Close)
-        } else {
-            (Some(head), Order::Drop)
+    }
+
+    async fn lasts(&self, patience: Patience) -> Order {
+        let Some((limit, order)) = self.limit(patience) else {
+            return std::future::pending().await;
         };
-        limit.is_some_and(|limit| lasted >= limit).then_some(order)
+        sleep(limit.saturating_sub(self.lasted())).await;
+        order
+    }
+
+    /// What remains of patience when miffy stops.
+    fn last_chance(&self, patience: Patience) -> Patience {
+        if self.is_begun() {
+            let quiet = Some(LAST_CHANCE);
+            Patience { quiet, ..patience }
+        } else {
+            Patience::of(LAST_CHANCE)
+        }
+    }
+
+    /// Whether nothing is lost with what reads and writes its messages, if that waits for its next byte.
+    pub(super) fn can_be_parked(&self, patience: Patience) -> bool {
+        let is_quiet = !self.is_in_use() && !self.is_head_due();
+        is_quiet && !self.is_http2() && self.lasted() >= patience.ready
+    }
+
+    fn is_overdue(&self, patience: Patience) -> Option<Order> {
+        let (limit, order) = self.limit(patience)?;
+        (self.lasted() >= limit).then_some(order)
+    }
+
+    /// How long it may be what it is, if that is limited, and what is to be done after that.
+    fn limit(&self, patience: Patience) -> Option<(Duration, Order)> {
+        if self.is_in_use() {
+            None
+        } else if self.is_head_due() {
+            Some((patience.head, Order::Drop))
+        } else {
+            Some((patience.quiet?, Order::Close))
+        }
+    }
+
+    fn is_in_use(&self) -> bool {
+        self.busy.load(Ordering::Acquire) > 0 || self.is_blocked.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is fresh or receiving.
+    fn is_head_due(&self) -> bool {
+        // In HTTP/2 there is traffic that belongs to no request.
+        !self.is_begun() || self.is_receiving.load(Ordering::Relaxed) && !self.is_http2()
+    }
+
+    /// How long it has been what it is.
+    fn lasted(&self) -> Duration {
+        let since = Duration::from_millis(self.since.load(Ordering::Relaxed));
+        self.opened.elapsed().saturating_sub(since)
     }
 
     /// Bytes came.
-    fn received(&self, bytes: &[u8]) {
-        if !self.is_begun.swap(true, Ordering::Relaxed) && bytes.starts_with(PREFACE) {
-            self.speaks(Version::HTTP_2);
-        }
+    fn received(&self) {
+        self.is_begun.store(true, Ordering::Relaxed);
         if self.busy.load(Ordering::Relaxed) == 0
             && !self.is_receiving.swap(true, Ordering::Relaxed)
         {
@@ -219,8 +286,8 @@ impl ClientConnection {
     }
 }
 
-/// Looks at a connection until it has been something for too long, and gives the order; or until nobody
-/// waits for that. A connection's own task would look each time that anything happens.
+/// Looks at a connection until something is to be done with it, and gives the order; or until nobody waits for
+/// that. A connection's own task would look each time that anything happens.
 pub(super) async fn watch(
     connection: Arc<ClientConnection>,
     patience: Patience,

@@ -7,7 +7,7 @@
 //! # Layout
 //!
 //! - `access`: the access log
-//! - `connection`: a client's connection, and when it has been open for nothing
+//! - `connection`: a client's connection, its bytes, and when it has been open for nothing
 //! - `counted`: gauges that can't leak
 //! - `error`: answers that miffy gives itself
 //! - `forward`: one request, from its head to its response's last byte
@@ -15,7 +15,7 @@
 //! - `objection`: requests that can't be passed on
 //! - `plan`: where requests go, as of now
 //! - `race`: requests that the fastest backend answers
-//! - `server`: the accept loop
+//! - `server`: the accept loop, each connection from its start to its end, and what is spoken on it
 //! - `upgrade`: connections that become another protocol's
 
 mod access;

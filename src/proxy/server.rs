@@ -1,6 +1,7 @@
 //! The accept loop: HTTP/1.1 and HTTP/2 with prior knowledge on one port, over TLS if that is configured.
 
 mod carry;
+mod protocol;
 mod service;
 
 use std::future::poll_fn;
@@ -12,8 +13,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use hyper_util::rt::TokioExecutor;
-use hyper_util::server::conn::auto;
 use metrics::Counter;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use self::protocol::Protocols;
 use super::Proxy;
 use super::connection::ClientConnection;
 use super::counted::Counted;
@@ -32,6 +32,9 @@ use crate::threads::Seats;
 
 /// How long to wait after an accept that failed for want of something, such as file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a connection is quiet before it is parked. A client that has the next request at hand sends it sooner.
+const READY: Duration = Duration::from_secs(1);
 
 /// Whether an accept loop runs.
 #[derive(Debug, Clone, Default)]
@@ -63,6 +66,7 @@ impl Drop for AliveGuard {
 #[derive(Debug, Clone, Default)]
 pub struct Connections {
     open: Arc<AtomicUsize>,
+    parked: Arc<AtomicUsize>,
     tracker: TaskTracker,
     leaving: Arc<AtomicBool>,
     closing: CancellationToken,
@@ -94,7 +98,9 @@ pub struct Server {
     proxy: Arc<Proxy>,
     limits: Clients,
     tls: Option<TlsAcceptor>,
-    builder: auto::Builder<TokioExecutor>,
+    protocols: Protocols,
+    /// How long a connection is quiet before it is parked.
+    ready: Duration,
     seats: Seats,
     /// Connections that may still be opened.
     permits: Option<Arc<Semaphore>>,
@@ -123,23 +129,13 @@ impl Server {
         tls: Option<TlsAcceptor>,
         seats: Seats,
     ) -> Self {
-        let mut builder = auto::Builder::new(TokioExecutor::new()).preserve_header_case(true);
-        // A response's date is the backend's, if it sends one.
-        builder
-            .http1()
-            .auto_date_header(false)
-            .max_headers(limits.max_headers)
-            .max_buf_size(limits.max_head);
-        builder
-            .http2()
-            .auto_date_header(false)
-            .max_header_list_size(u32::try_from(limits.max_head).unwrap_or(u32::MAX));
         let limit = |name| counter(CLIENT_LIMITS, Some(("limit", name)));
         Self {
             proxy,
             limits,
             tls,
-            builder,
+            protocols: Protocols::within(&limits),
+            ready: READY,
             seats,
             permits: limits.max_connections.map(Semaphore::new).map(Arc::new),
             metrics: ServerMetrics {
@@ -275,10 +271,10 @@ mod tests {
     use crate::proxy::{LiveMetrics, Plan};
     use crate::threads::Threads;
 
-    #[tokio::test]
-    async fn an_accept_loop_is_alive_until_it_ends() {
-        let defaults = config::load(&Source::Text(String::new()), &Environment::default());
-        let settings = defaults.expect("they are valid").settings;
+    /// A server with this configuration, and the threads that it needs.
+    pub(super) fn server(config: String, tls: Option<TlsAcceptor>) -> (Server, Threads) {
+        let config = config::load(&Source::Text(config), &Environment::default());
+        let settings = config.expect("it is valid").settings;
         let plan = Plan {
             client: Client::new(&settings.reference_backends, []).expect("a client"),
             upstream: settings.reference,
@@ -291,12 +287,14 @@ mod tests {
         let metrics = LiveMetrics::register();
         let proxy = Arc::new(Proxy::new(plan, limits, Arc::default(), false, metrics));
         let threads = Threads::start().expect("threads");
-        let server = Arc::new(Server::register(
-            proxy,
-            settings.clients,
-            None,
-            threads.seats(),
-        ));
+        let server = Server::register(proxy, settings.clients, tls, threads.seats());
+        (server, threads)
+    }
+
+    #[tokio::test]
+    async fn an_accept_loop_is_alive_until_it_ends() {
+        let (server, _threads) = server(String::new(), None);
+        let server = Arc::new(server);
         let (alive, connections) = (Alive::default(), Connections::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let serving = server.serve(listener, &connections, &alive, std::future::pending());
