@@ -23,6 +23,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::support::backend::{Backend, nobody, read_head};
 use crate::support::broker::Broker;
+use crate::support::client::Client;
 use crate::support::miffy::{Miffy, Setup, outcomes};
 use crate::support::tls::{Authority, Echo, roots};
 use crate::support::{until, within};
@@ -114,9 +115,9 @@ async fn http2_is_spoken_where_both_want_it_and_the_clients_host_stays() {
         let ca = table("tls.reference", &[("ca", &authority.file())]);
         let tables = format!("{ca}\n[protocol]\nreference = \"{protocol}\"\n");
         let miffy = with(&reference, &tables);
+        let mut client = Client::connect(miffy.address).await;
         for host in ["one.example", "two.example:8080"] {
-            let request = miffy.client.get(miffy.url("/other")).header("host", host);
-            let answer = within("an answer", request.send()).await.unwrap();
+            let answer = client.ask_as(host, "GET", "/other").await;
             assert_eq!(answer.status(), 200, "{alpn:?} {protocol}");
         }
         let seen = reference.seen();
@@ -152,9 +153,10 @@ async fn a_new_connection_takes_the_place_of_one_that_was_idle_for_too_long() {
     let setup = Setup::of(reference.url(), nobody(), &broker);
     let tables = "[protocol]\nreference = \"http2\"\n[pool.reference]\nidle_timeout = \"50ms\"\n";
     let miffy = setup.tables(tables).start();
-    assert_eq!(miffy.get("/other").await.status(), 200);
+    let mut client = Client::connect(miffy.address).await;
+    assert_eq!(client.ask("GET", "/other").await.status(), 200);
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    assert_eq!(miffy.post("/other", "1").await.status(), 200);
+    assert_eq!(client.ask("POST", "/other").await.status(), 200);
     assert_eq!(reference.connections(), 2);
     miffy.stop().await;
 }
@@ -514,15 +516,16 @@ async fn a_connection_of_http2_that_ends_is_replaced_if_it_had_served() {
         Backend::raw(move |stream| serve(stream, seen.clone(), answers.load(Ordering::Relaxed)))
             .await;
     let miffy = in_front_of(&reference.url());
+    let mut client = Client::connect(miffy.address).await;
     for _ in 0..3 {
-        assert_eq!(miffy.get("/other").await.status(), 200);
+        assert_eq!(client.ask("GET", "/other").await.status(), 200);
     }
     // It may have been carried out.
-    assert_eq!(miffy.post("/other", "").await.status(), 502);
+    assert_eq!(client.ask("POST", "/other").await.status(), 502);
     // One that has not served is no idle connection that was closed.
     is_well.store(false, Ordering::Relaxed);
     let before = asked.load(Ordering::Relaxed);
-    assert_eq!(miffy.get("/other").await.status(), 502);
+    assert_eq!(client.ask("GET", "/other").await.status(), 502);
     assert_eq!(asked.load(Ordering::Relaxed), before + 1);
     miffy.stop().await;
 }

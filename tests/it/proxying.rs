@@ -15,6 +15,7 @@ use tokio::sync::{Mutex, Notify, mpsc, watch};
 
 use crate::support::backend::{Arrived, Backend, json, nobody, read_head, response};
 use crate::support::broker::Broker;
+use crate::support::client::Client;
 use crate::support::miffy::{Setup, between, outcomes};
 use crate::support::{until, within};
 
@@ -613,13 +614,10 @@ async fn a_connection_that_was_closed_while_idle_costs_no_idempotent_request() {
     let miffy = between(&backend, &backend, &broker);
     // One connection of the client, whose thread has connections of its own to the backend. The second request meets the
     // hang-up, and is sent again on another one.
-    let mut client = miffy.connect().await;
+    let mut client = Client::connect(miffy.address).await;
     for (method, status) in [("GET", 200), ("GET", 200), ("POST", 502)] {
-        let request = format!("{method} /outside HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
-        client.write_all(request.as_bytes()).await.unwrap();
-        let head = within("an answer", read_head(&mut client)).await;
-        let start = format!("HTTP/1.1 {status} ");
-        assert!(head.starts_with(&start), "{method}: {head}");
+        let answer = client.ask(method, "/outside").await;
+        assert_eq!(answer.status(), status, "{method}");
     }
     let mut seen = Vec::new();
     for _ in 0..2 {

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use crate::support::admin::{ADMIN, Admin};
 use crate::support::backend::{Backend, disagreeing, json, read_head};
 use crate::support::broker::Broker;
+use crate::support::client::Client;
 use crate::support::miffy::Setup;
 use crate::support::process::{Miffy, Running, start};
 use crate::support::{metrics, until, within};
@@ -188,18 +189,12 @@ async fn connections_to_unchanged_backends_stay() {
     let (candidate, to_candidate) = counting().await;
     let setup = Setup::of(&reference, &candidate, &broker);
     let (mut miffy, url) = start(&setup, &[]);
-    // One connection of the client, too: requests come one after the other.
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    // One connection of the client, too, whose thread has connections of its own to the backends.
+    let address = url.strip_prefix("http://").unwrap().parse().unwrap();
+    let mut client = Client::connect(address).await;
     for round in 0..4_u64 {
         for path in ["/x/1", "/other"] {
-            client
-                .get(format!("{url}{path}"))
-                .send()
-                .await
-                .unwrap()
-                .bytes()
-                .await
-                .unwrap();
+            assert_eq!(client.ask("GET", path).await.status(), 200);
         }
         outcomes(&miffy, round + 1).await;
         until("the candidate to be read", || async {

@@ -3,6 +3,7 @@
 pub(crate) mod admin;
 pub(crate) mod backend;
 pub(crate) mod broker;
+pub(crate) mod client;
 pub(crate) mod fault;
 pub(crate) mod metrics;
 pub(crate) mod miffy;
