@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::support::backend::{Backend, disagreeing, json, response};
 use crate::support::miffy::{Miffy, outcomes};
-use crate::support::{until, within};
+use crate::support::{PATIENCE, until, within};
 
 #[path = "../../examples/comparison.rs"]
 #[allow(dead_code, reason = "it is a program of its own, too")]
@@ -35,6 +35,12 @@ fn at(config: &str, reference: &Backend, candidate: &Backend) -> String {
     config
         .replace("http://127.0.0.1:3000", &reference.url())
         .replace("http://127.0.0.1:3001", &candidate.url())
+}
+
+/// Hooks that have time enough: on a busy machine a call may take longer than anybody else would wait for it, a panic's
+/// first backtrace for example.
+fn patient(hooks: Hooks) -> Hooks {
+    hooks.time_limit(2 * PATIENCE)
 }
 
 fn start(config: &str, hooks: Hooks) -> Miffy {
@@ -122,7 +128,7 @@ async fn kages_example() {
     let told = Told::default();
     let miffy = start(
         &at(kage::CONFIG, &reference, &candidate),
-        kage::hooks(told.tell()),
+        patient(kage::hooks(told.tell())),
     );
     assert_eq!(
         miffy.post("/a", "b").await.text().await.unwrap(),
@@ -158,7 +164,7 @@ async fn geests_example() {
     let (reference, candidate) = disagreeing().await;
     let told = Told::default();
     let config = at(geest::CONFIG, &reference, &candidate);
-    let miffy = start(&config, geest::hooks(told.tell()));
+    let miffy = start(&config, patient(geest::hooks(told.tell())));
     miffy.get("/next/1").await.bytes().await.unwrap();
     let ended = outcomes([("equal", 1), ("skipped.not_chosen", 1)]);
     assert_eq!(miffy.outcomes(2).await, ended);
@@ -179,7 +185,7 @@ async fn the_examples_comparison() {
     })
     .await;
     let (records, take) = records();
-    let hooks = comparison::hooks().sink("taken", take);
+    let hooks = patient(comparison::hooks()).sink("taken", take);
     let config = at(comparison::CONFIG, &reference, &candidate);
     let miffy = start(&config.replace("stdout.enabled = true", ""), hooks);
     miffy.get("/101").await.bytes().await.unwrap();
@@ -199,7 +205,7 @@ async fn the_examples_sink() {
     let (reference, candidate) = disagreeing().await;
     let directory = tempfile::tempdir().unwrap();
     let config = at(sink::CONFIG, &reference, &candidate);
-    let miffy = start(&config, sink::hooks(directory.path()));
+    let miffy = start(&config, patient(sink::hooks(directory.path())));
     for n in 0..20 {
         miffy.get(&format!("/{n}")).await.bytes().await.unwrap();
     }
@@ -222,7 +228,7 @@ async fn the_examples_sink() {
 async fn an_edited_request_stays_a_valid_one_and_the_record_says_where_it_went() {
     let (reference, candidate) = disagreeing().await;
     let (records, take) = records();
-    let hooks = Hooks::new().sink("taken", take).edit(|edit| {
+    let hooks = patient(Hooks::new()).sink("taken", take).edit(|edit| {
         assert_eq!(edit.request().body(), edit.body());
         edit.set_target("/y/2?z=%20").unwrap();
         for invalid in ["", "x", "*", "/#", "/\r\n", "http://h/"] {
@@ -257,7 +263,7 @@ async fn an_edited_request_stays_a_valid_one_and_the_record_says_where_it_went()
 #[tokio::test(flavor = "multi_thread")]
 async fn what_can_t_be_sent_is_not() {
     let (reference, candidate) = equal().await;
-    let hooks = Hooks::new().edit(|edit| match edit.request().path() {
+    let hooks = patient(Hooks::new()).edit(|edit| match edit.request().path() {
         "/x/name" => edit.set_header("no name", "1"),
         "/x/value" => edit.set_header("x", "1\r\nx-more: 2"),
         "/x/host" => edit.set_header("host", "user@host"),
@@ -288,7 +294,7 @@ async fn a_comparison_adds_and_replaces_and_hidden_values_are_masked() {
     let candidate = Backend::start(move |_| async move { response(200, &headers, r#"{"n":1}"#) });
     let (reference, candidate) = (reference.await, candidate.await);
     let (records, take) = records();
-    let hooks = Hooks::new().sink("taken", take).compare(|pair| {
+    let hooks = patient(Hooks::new()).sink("taken", take).compare(|pair| {
         assert_eq!(pair.total(), 0);
         let secret = pair.reference().header("x-token").unwrap().to_owned();
         let found = |path: &str| {
@@ -324,7 +330,7 @@ async fn a_comparison_that_fails_never_makes_equal() {
     })
     .await;
     let (records, take) = records();
-    let hooks = Hooks::new().sink("taken", take);
+    let hooks = patient(Hooks::new()).sink("taken", take);
     let hooks = hooks.compare(|_| panic!("a hook's defect"));
     let miffy = between(&reference, &candidate, "", hooks);
     miffy.get("/x/1").await.bytes().await.unwrap();
@@ -341,7 +347,7 @@ async fn a_comparison_that_fails_never_makes_equal() {
 async fn hooks_that_panic_with_a_lock_held_cost_no_client_anything() {
     let (reference, candidate) = disagreeing().await;
     let lock = Mutex::new(());
-    let hooks = Hooks::new().choose(move |_| {
+    let hooks = patient(Hooks::new()).choose(move |_| {
         let _held = lock.lock().unwrap();
         panic!("a hook's defect")
     });
@@ -455,17 +461,17 @@ async fn a_sink_that_fails_gets_its_records_again_in_order_and_holds_up_no_other
     let (records, take) = records();
     let (others, take_others) = self::records();
     let (mut take, mut tries) = (take, 0);
-    let hooks =
-        Hooks::new()
-            .sink("others", take_others)
-            .sink("fails", move |record: &Record<'_>| {
-                tries += 1;
-                match tries {
-                    2 => Err(Refusal::Retry("the disk is away".to_owned())),
-                    3 => panic!("a sink's defect"),
-                    _ => take.write(record),
-                }
-            });
+    let hooks = patient(Hooks::new()).sink("others", take_others).sink(
+        "fails",
+        move |record: &Record<'_>| {
+            tries += 1;
+            match tries {
+                2 => Err(Refusal::Retry("the disk is away".to_owned())),
+                3 => panic!("a sink's defect"),
+                _ => take.write(record),
+            }
+        },
+    );
     let miffy = between(&reference, &candidate, "", hooks);
     for n in 0..5 {
         miffy.get(&format!("/x/{n}")).await.bytes().await.unwrap();
@@ -493,7 +499,7 @@ async fn a_sink_that_fails_gets_its_records_again_in_order_and_holds_up_no_other
 async fn what_a_sink_rejects_is_dropped_and_counted() {
     let (reference, candidate) = disagreeing().await;
     let (records, mut take) = records();
-    let hooks = Hooks::new().sink("picky", move |record: &Record<'_>| {
+    let hooks = patient(Hooks::new()).sink("picky", move |record: &Record<'_>| {
         if String::from_utf8_lossy(record.payload).contains("/x/1") {
             return Err(Refusal::Reject("not this one".to_owned()));
         }
@@ -522,7 +528,7 @@ async fn records_get_to_the_disk_while_a_sink_hangs() {
     let directory = tempfile::tempdir().unwrap();
     let gate = Gate::default();
     let kept = std::mem::ManuallyDrop::new(Gate(gate.0.clone()));
-    let hooks = Hooks::new().sink("hangs", move |_: &Record<'_>| {
+    let hooks = patient(Hooks::new()).sink("hangs", move |_: &Record<'_>| {
         kept.pass();
         Ok(())
     });
@@ -565,7 +571,7 @@ async fn who_looks_on_sees_failures_and_bodies_without_their_codings() {
     let bad = Backend::answering(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n1").await;
     let told = Told::default();
     let tell = told.tell();
-    let hooks = Hooks::new().finished(move |exchange| {
+    let hooks = patient(Hooks::new()).finished(move |exchange| {
         for backend in exchange.backends() {
             let text = backend.answer().map(|answer| answer.text().unwrap());
             let error = backend.error().map(Cause::name);
