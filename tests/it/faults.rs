@@ -18,7 +18,7 @@ use crate::support::miffy::Setup;
 use crate::support::process::{Running, start};
 use crate::support::rude::Rude;
 use crate::support::wire::{self, Answer, End};
-use crate::support::{until, within};
+use crate::support::{PATIENCE, until, within};
 
 /// Larger than the bound of captured bodies.
 const LARGE: usize = 2 * 1024 * 1024;
@@ -286,10 +286,15 @@ async fn whatever_the_candidate_does_clients_get_the_references_bytes() {
         let reference = service().await;
         let setup = Setup::of(&reference, &faulty.url, &broker)
             .more("shutdown_timeout = \"2s\"")
-            .tables(
-                "[timeouts.candidate]\nexchange = \"500ms\"\n\
+            .tables(&format!(
+                "[timeouts.candidate]\nexchange = \"{}ms\"\n\
                  [shadow.breaker]\nfailures = \"off\"\n",
-            );
+                if Seen::of(fault).is_endless() {
+                    500
+                } else {
+                    PATIENCE.as_millis()
+                }
+            ));
         let mut miffy = Served::start(&setup, broker, Some(&faulty));
         let (talks, total, too_large) = talks("/x");
         for talk in &talks {
@@ -331,22 +336,20 @@ async fn whatever_the_candidate_does_clients_get_the_references_bytes() {
 fn is_to_be_expected(fault: Fault, outcome: &str) -> bool {
     const BESIDE: &str = "candidate_failed.protocol";
     let is_one_of = |outcomes: &[&str]| outcomes.contains(&outcome);
-    let of_fault = match Seen::of(fault) {
+    match Seen::of(fault) {
         // Without a body, all of the answer has come.
-        Seen::Same => "different",
+        Seen::Same => outcome == "different",
         // What it sends of a body behind the answer to a HEAD is no answer to the next request.
-        Seen::Cut => return is_one_of(&["candidate_failed.body", BESIDE, "different"]),
-        Seen::Unending => return is_one_of(&["candidate_failed.timeout", BESIDE, "different"]),
-        Seen::Gateway(504) => "candidate_failed.timeout",
+        Seen::Cut => is_one_of(&["candidate_failed.body", BESIDE, "different"]),
+        Seen::Unending => is_one_of(&["candidate_failed.timeout", BESIDE, "different"]),
+        Seen::Gateway(504) => outcome == "candidate_failed.timeout",
         Seen::Gateway(_) => match fault {
             Fault::Refuse | Fault::TlsPlain | Fault::TlsAlert | Fault::TlsGarbage => {
-                "candidate_failed.connect"
+                outcome == "candidate_failed.connect"
             }
-            _ => "candidate_failed.protocol",
+            _ => outcome == "candidate_failed.protocol",
         },
-    };
-    // A machine that is busy may take its time for anything.
-    outcome == of_fault || outcome == "candidate_failed.timeout"
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -414,6 +417,11 @@ impl Seen {
             Fault::HangAfterHead | Fault::TrickleBody | Fault::EndlessBody => Self::Unending,
         }
     }
+
+    /// Whether nothing but a limit of time ends it. All else gets as much time as a busy machine takes.
+    fn is_endless(self) -> bool {
+        matches!(self, Self::Gateway(504) | Self::Unending)
+    }
 }
 
 /// What came in answer to a request: all of it, or as much as is to be expected.
@@ -430,24 +438,32 @@ async fn ask(server: SocketAddr, request: &[u8], is_unending: bool) -> Received 
     // It may be answered before it is read.
     let _refused = stream.write_all(request).await;
     let mut bytes = Vec::new();
-    let reading = async {
+    if !is_unending {
+        let end = within("the answer's end", stream.read_to_end(&mut bytes)).await;
+        let end = Some(end.map(drop));
+        return Received { bytes, end };
+    }
+    let head = async {
+        while !bytes.windows(4).any(|it| it == b"\r\n\r\n") {
+            if !stream.read_buf(&mut bytes).await.is_ok_and(|read| read > 0) {
+                break;
+            }
+        }
+    };
+    within("the answer's head", head).await;
+    let rest = async {
         loop {
             match stream.read_buf(&mut bytes).await {
                 Ok(0) => return Ok(()),
-                Ok(_) if is_unending && bytes.len() > LARGE => std::future::pending().await,
+                Ok(_) if bytes.len() > LARGE => std::future::pending().await,
                 Ok(_) => {}
                 Err(error) => return Err(error),
             }
         }
     };
-    let end = if is_unending {
-        // That it does not end can't be waited for.
-        tokio::time::timeout(Duration::from_secs(1), reading)
-            .await
-            .ok()
-    } else {
-        Some(within("the answer's end", reading).await)
-    };
+    // That it does not end can't be waited for.
+    let end = tokio::time::timeout(Duration::from_secs(1), rest).await;
+    let end = end.ok();
     Received { bytes, end }
 }
 
@@ -460,15 +476,20 @@ async fn whatever_the_reference_does_clients_see_as_if_they_had_asked_it() {
         let (url, fine) = (&faulty.url, well.url());
         let routes = format!(
             r#"{{ path = "/x/{{*rest}}", name = "x" }},
-               {{ path = "/well/{{*rest}}", name = "well", reference = "{fine}" }}"#
+               {{ path = "/well/{{*rest}}", name = "well", reference = {{
+                   url = "{fine}", timeouts = {{ connect = "1m", first_byte = "off" }} }} }}"#
         );
-        let limits = "connect = \"300ms\"\nfirst_byte = \"3s\"\n";
+        let seen = Seen::of(fault);
+        let limits = if seen.is_endless() {
+            "connect = \"300ms\"\nfirst_byte = \"3s\"\n"
+        } else {
+            ""
+        };
         let setup = Setup::of(url, &fine, &broker)
             .routes(&routes)
             .more("shutdown_timeout = \"2s\"")
             .tables(&format!("[timeouts.reference]\n{limits}"));
         let mut miffy = Served::start(&setup, broker, Some(&faulty));
-        let seen = Seen::of(fault);
         for path in ["/x/1", "/outside"] {
             for (method, body) in [("GET", ""), ("POST", "hello")] {
                 let length = body.len();
