@@ -90,18 +90,21 @@ async fn a_candidate_that_hangs_holds_up_no_other() {
     let route = format!(
         "{{ path = \"/x/{{*rest}}\", name = \"x\", candidates = {{ hanging = \"{hanging}\", quick = \"{quick}\" }} }}"
     );
+    // The other one's time is not over before the test is.
     let miffy = Setup::of(&reference, nobody(), &broker)
         .routes(&route)
+        .tables("[timeouts.candidate]\nexchange = \"1h\"\n")
         .start();
     miffy.get("/x/1").await;
-    // The other one's time is not over yet.
     assert_eq!(miffy.outcomes(1).await, outcomes([("different", 1)]));
     assert_eq!(ended(&miffy, "quick", "different").await, 1);
-    until("its record", || async {
-        let records = records(&broker).await;
-        (names(&records) == BTreeSet::from(["quick"])).then_some(())
+    until("its record to be published", || async {
+        let published = miffy.metric("miffy_records_published_total").await;
+        (published["sink=\"kafka\""] == 1).then_some(())
     })
     .await;
+    let records = records(&broker).await;
+    assert_eq!(names(&records), BTreeSet::from(["quick"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
