@@ -168,6 +168,7 @@ async fn a_stop_without_a_broker_ends_in_time_and_counts_what_is_lost() {
     let setup = Setup::of(&reference, &candidate, &broker).more("shutdown_timeout = \"1s\"");
     let (mut miffy, url) = start(&setup, &[]);
     get(&format!("{url}/x/1")).await.bytes().await.unwrap();
+    miffy.outcomes(1).await;
     let stopped = stop(&mut miffy, "TERM");
     assert_eq!(
         (&stopped["records"], &stopped["dropped"]),
@@ -189,6 +190,7 @@ async fn a_stop_ends_in_time_while_a_brokers_name_is_looked_up() {
     ];
     let (mut miffy, url) = start(&setup, &environment);
     get(&format!("{url}/x/1")).await.bytes().await.unwrap();
+    miffy.outcomes(1).await;
     let stopped = stop(&mut miffy, "TERM");
     assert_eq!(
         (&stopped["records"], &stopped["dropped"]),
@@ -283,9 +285,12 @@ async fn the_access_log_is_there_at_info_and_gone_at_warn() {
         let mut miffy = miffy.spawn();
         let url = format!("http://127.0.0.1:{port}/x/1?token=secret");
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        while client.get(&url).send().await.is_err() {
-            assert!(!miffy.has_ended());
-        }
+        within("an answer", async {
+            while client.get(&url).send().await.is_err() {
+                assert!(!miffy.has_ended());
+            }
+        })
+        .await;
         miffy.signal("TERM");
         miffy.wait();
         let lines = miffy.stderr.all();

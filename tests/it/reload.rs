@@ -24,26 +24,12 @@ async fn get(url: &str) -> (u16, String) {
     (response.status().as_u16(), response.text().await.unwrap())
 }
 
-/// What its management port says there.
-async fn manage(miffy: &Running, path: &str) -> String {
-    get(&format!("{}{path}", miffy.management())).await.1
-}
-
 async fn metric(miffy: &Running, name: &str) -> std::collections::BTreeMap<String, u64> {
-    metrics::samples(&manage(miffy, "/metrics").await, name)
-}
-
-/// Waits until so many matched requests have ended.
-async fn outcomes(miffy: &Running, total: u64) -> std::collections::BTreeMap<String, u64> {
-    until("the outcomes", || async {
-        let outcomes = metrics::outcomes(&manage(miffy, "/metrics").await);
-        (outcomes.values().sum::<u64>() >= total).then_some(outcomes)
-    })
-    .await
+    metrics::samples(&miffy.manage("/metrics").await, name)
 }
 
 async fn warnings(miffy: &Running) -> Vec<String> {
-    let ready: Value = serde_json::from_str(&manage(miffy, "/readyz").await).unwrap();
+    let ready: Value = serde_json::from_str(&miffy.manage("/readyz").await).unwrap();
     let warnings = ready["warnings"].as_array().unwrap().iter();
     let warnings = warnings.map(|warning| warning.as_str().unwrap().to_owned());
     warnings
@@ -111,7 +97,7 @@ async fn requests_that_run_finish_under_the_old_rules() {
         within("the answer", slow).await.unwrap(),
         (200, "1".to_owned())
     );
-    assert_eq!(outcomes(&miffy, 2).await["different"], 2);
+    assert_eq!(miffy.outcomes(2).await["different"], 2);
     let arrived = |backend: &Backend| -> Vec<String> {
         let arrived = backend.arrived().into_iter();
         arrived.map(|request| request.target).collect()
@@ -170,7 +156,7 @@ async fn a_bad_file_changes_nothing_and_every_problem_is_told_but_no_secret() {
     );
     assert!(warnings(&miffy).await[0].starts_with("the last reload failed"));
     get(&format!("{url}/x/1")).await;
-    assert_eq!(outcomes(&miffy, 1).await["different"], 1);
+    assert_eq!(miffy.outcomes(1).await["different"], 1);
     miffy.configure(&good.toml());
     miffy.signal("HUP");
     miffy.stderr.event(RELOADED);
@@ -196,7 +182,7 @@ async fn connections_to_unchanged_backends_stay() {
         for path in ["/x/1", "/other"] {
             assert_eq!(client.ask("GET", path).await.status(), 200);
         }
-        outcomes(&miffy, round + 1).await;
+        miffy.outcomes(round + 1).await;
         until("the candidate to be read", || async {
             (metric(&miffy, "miffy_shadow_in_flight").await[""] == 0).then_some(())
         })
@@ -301,7 +287,7 @@ async fn what_was_set_by_hand_and_learned_stays_where_nothing_else_is_said() {
     for path in ["/same/1", "/other/1", "/gone"] {
         get(&format!("{url}{path}")).await;
     }
-    outcomes(&miffy, 3).await;
+    miffy.outcomes(3).await;
     let admin = Admin::at(miffy.management());
     for name in ["same", "other", "%2Fgone"] {
         let path = format!("/admin/experiments/{name}");
@@ -362,7 +348,7 @@ async fn what_was_set_by_hand_and_learned_stays_where_nothing_else_is_said() {
             "{gauge}"
         );
     }
-    let text = manage(&miffy, "/metrics").await;
+    let text = miffy.manage("/metrics").await;
     assert!(
         text.contains("miffy_experiment_sample_rate{experiment=\"same\"} 0.25"),
         "{text}"
@@ -393,7 +379,7 @@ async fn what_needs_a_restart_is_told_and_the_rest_applied() {
     );
     assert_eq!(warnings(&miffy).await, [format!("needs a restart: {keys}")]);
     get(&format!("{url}/y")).await;
-    assert_eq!(outcomes(&miffy, 1).await["different"], 1);
+    assert_eq!(miffy.outcomes(1).await["different"], 1);
     assert!(!miffy.stderr.all().join("\n").contains("hush"));
     miffy.configure(&setup().toml());
     miffy.signal("HUP");

@@ -8,7 +8,7 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use crate::support::backend::{Backend, disagreeing};
 use crate::support::broker::{Broker, Published};
 use crate::support::miffy::{Miffy, Setup};
-use crate::support::{metrics, process, until};
+use crate::support::{process, until};
 
 /// The spool's table, for this directory.
 fn spool(directory: &Path) -> String {
@@ -112,19 +112,11 @@ async fn what_is_on_disk_outlives_a_kill() {
     broker.controls().broker_down(1).unwrap();
     let (mut killed, url) = process::start(&setup(&backends, &broker, &tables), &[]);
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let started = killed.stderr.event("started");
-    let management = started["management_address"].as_str().unwrap();
     for (path, sent) in paths(0..30).zip(1..) {
         let answer = client.get(format!("{url}{path}")).send().await.unwrap();
         assert_eq!(answer.status(), 200);
         // Between requests that are under way at the same time there is no order.
-        until("its outcome", || async {
-            let answer = client.get(format!("http://{management}/metrics"));
-            let text = answer.send().await.unwrap().text().await.unwrap();
-            let ended: u64 = metrics::outcomes(&text).values().sum();
-            (ended == sent).then_some(())
-        })
-        .await;
+        killed.outcomes(sent).await;
     }
     // Its log does not say, but a second one would be refused the directory, so the files are looked at.
     until("the records on disk", || async {
@@ -338,6 +330,7 @@ async fn a_standard_output_that_nobody_reads_costs_nothing() {
         let request = client.post(format!("{url}{path}")).body("x".repeat(4000));
         assert_eq!(request.send().await.unwrap().status(), 200);
     }
+    miffy.outcomes(60).await;
     miffy.signal("TERM");
     assert!(miffy.wait().success());
     let stopped = miffy.stderr.event("stopped");

@@ -1,5 +1,6 @@
 //! The real binary, as a process of its own.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -10,8 +11,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::PATIENCE;
 use super::miffy::Setup;
+use super::{PATIENCE, metrics, until, within};
 
 /// What a command that ended left behind.
 #[derive(Debug)]
@@ -259,6 +260,26 @@ impl Running {
     pub(crate) fn management(&self) -> String {
         let started = self.stderr.event("started");
         format!("http://{}", started["management_address"].as_str().unwrap())
+    }
+
+    /// What its management port says there.
+    pub(crate) async fn manage(&self, path: &str) -> String {
+        let url = format!("{}{path}", self.management());
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        within("what the management port says", async {
+            let response = client.get(url).send().await.unwrap();
+            response.text().await.unwrap()
+        })
+        .await
+    }
+
+    /// Waits until so many matched requests have ended, and tells how.
+    pub(crate) async fn outcomes(&self, total: u64) -> BTreeMap<String, u64> {
+        until("the outcomes", || async {
+            let outcomes = metrics::outcomes(&self.manage("/metrics").await);
+            (outcomes.values().sum::<u64>() >= total).then_some(outcomes)
+        })
+        .await
     }
 
     /// Sends it a signal, by its name.
