@@ -31,12 +31,35 @@ async fn closed(stream: &mut TcpStream) -> String {
 }
 
 async fn get(stream: &mut TcpStream) -> String {
-    let request = b"GET /other HTTP/1.1\r\nHost: a\r\n\r\n";
-    stream.write_all(request).await.unwrap();
+    stream.write_all(GET.as_bytes()).await.unwrap();
     let head = within("a response", read_head(stream)).await;
-    stream.read_exact(&mut [0; 2]).await.unwrap();
+    let mut body = [0; 2];
+    within("its body", stream.read_exact(&mut body))
+        .await
+        .unwrap();
     head
 }
+
+/// A connection on which this was sent before it was ended for its silence, the answer's head, and how many were ended: a
+/// busy machine may take longer to send it than the limits of these tests allow.
+async fn in_time(miffy: &Miffy, request: &str) -> (TcpStream, String, u64) {
+    let mut ended = 0;
+    within("an answer", async {
+        loop {
+            let mut stream = miffy.connect().await;
+            if stream.write_all(request.as_bytes()).await.is_ok() {
+                let head = read_head(&mut stream).await;
+                if !head.is_empty() {
+                    return (stream, head, ended);
+                }
+            }
+            ended += 1;
+        }
+    })
+    .await
+}
+
+const GET: &str = "GET /other HTTP/1.1\r\nHost: a\r\n\r\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_that_does_not_come_ends_its_connection() {
@@ -45,13 +68,12 @@ async fn a_head_that_does_not_come_ends_its_connection() {
         let mut stream = miffy.send(start).await;
         assert_eq!(closed(&mut stream).await, "", "{start}");
     }
-    let mut stream = miffy.connect().await;
-    get(&mut stream).await;
+    let (mut stream, _, ended) = in_time(&miffy, GET).await;
     // A second head is no different from the first.
     stream.write_all(b"GET").await.unwrap();
-    assert_eq!(closed(&mut stream).await, "");
+    assert_eq!(closed(&mut stream).await, "{}");
     let limits = miffy.metric("miffy_client_limits_total").await;
-    assert_eq!(limits["limit=\"head_timeout\""], 4);
+    assert_eq!(limits["limit=\"head_timeout\""], 4 + ended);
     miffy.stop().await;
 }
 
@@ -74,9 +96,9 @@ async fn a_head_that_comes_byte_by_byte_has_no_more_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_may_be_quiet_for_so_long() {
     let (_backend, miffy) = limited("idle_timeout = \"200ms\"").await;
-    let mut stream = miffy.connect().await;
-    assert!(get(&mut stream).await.starts_with("HTTP/1.1 200"));
-    assert_eq!(closed(&mut stream).await, "");
+    let (mut stream, head, _) = in_time(&miffy, GET).await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert_eq!(closed(&mut stream).await, "{}");
     miffy.stop().await;
 }
 
@@ -90,8 +112,9 @@ async fn a_connection_that_waits_for_its_answer_is_not_quiet() {
     .await;
     let limits = "[clients]\nidle_timeout = \"100ms\"\nhead_timeout = \"100ms\"\n";
     let miffy = Setup::of(&slow, nobody(), &broker).tables(limits).start();
-    let mut stream = miffy.connect().await;
-    assert!(get(&mut stream).await.starts_with("HTTP/1.1 200"));
+    let (_stream, head, _) = in_time(&miffy, GET).await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert_eq!(slow.arrived().len(), 1, "none was left for its answer");
     miffy.stop().await;
 }
 
@@ -148,7 +171,7 @@ async fn a_connection_over_the_limit_waits_for_another_to_end() {
     let (_backend, miffy) = limited("max_connections = 1").await;
     let mut first = miffy.connect().await;
     get(&mut first).await;
-    let mut second = miffy.send(b"GET /other HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let mut second = miffy.send(GET).await;
     until("the limit to be met", || async {
         let limits = miffy.metric("miffy_client_limits_total").await;
         (limits["limit=\"max_connections\""] == 1).then_some(())
@@ -208,10 +231,8 @@ async fn an_upload_that_was_answered_early_may_take_its_time() {
     let miffy = Setup::of(&reference, nobody(), &broker)
         .tables("[clients]\nhead_timeout = \"100ms\"\nidle_timeout = \"100ms\"\n")
         .start();
-    let mut stream = miffy
-        .send("POST /other HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")
-        .await;
-    let head = within("the answer", read_head(&mut stream)).await;
+    let request = "POST /other HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n";
+    let (mut stream, head, _) = in_time(&miffy, request).await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     for _ in 0..10 {
         stream.write_all(b"x").await.unwrap();
@@ -255,7 +276,7 @@ async fn an_upgraded_connection_counts_and_lives_until_a_stop_is_over() {
     let miffy = Setup::of(&backend, nobody(), &broker).start();
     let request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
     let mut stream = miffy.send(request).await;
-    read_head(&mut stream).await;
+    within("the answer", read_head(&mut stream)).await;
     let echo = async |stream: &mut TcpStream| {
         stream.write_all(b"x").await.unwrap();
         within("the echo", stream.read_exact(&mut [0; 1]))
