@@ -23,7 +23,7 @@ fn stop(miffy: &mut Running, signal: &str) -> Value {
 }
 
 async fn get(url: &str) -> reqwest::Response {
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = crate::support::http_client();
     within("a response", client.get(url).send()).await.unwrap()
 }
 
@@ -116,7 +116,10 @@ async fn load(address: String, sent: Arc<AtomicU32>) -> u32 {
                 head.starts_with("HTTP/1.1 200"),
                 "after {answered}: {head:?}"
             );
-            stream.read_exact(&mut [0; 7]).await.unwrap();
+            let mut body = [0; 7];
+            within("its body", stream.read_exact(&mut body))
+                .await
+                .unwrap();
             answered += 1;
             if head.contains("connection: close\r\n") {
                 break;
@@ -284,7 +287,7 @@ async fn the_access_log_is_there_at_info_and_gone_at_warn() {
         miffy = miffy.env("MIFFY_PORT", &port.to_string());
         let mut miffy = miffy.spawn();
         let url = format!("http://127.0.0.1:{port}/x/1?token=secret");
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = crate::support::http_client();
         within("an answer", async {
             while client.get(&url).send().await.is_err() {
                 assert!(!miffy.has_ended());
@@ -467,7 +470,7 @@ async fn the_demo_ends_though_nobody_reads_what_it_prints() {
     let (_unread, stdout) = std::io::pipe().unwrap();
     let mut miffy = miffy.spawn_to(stdout);
     let url = format!("http://127.0.0.1:{}/api/1", ports[0]);
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = crate::support::http_client();
     until("the demo to run", || async {
         client.get(&url).send().await.ok()
     })

@@ -411,7 +411,7 @@ async fn changed_while_it_runs() {
     })
     .await
     .unwrap();
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = crate::support::http_client();
     let get = |path: &str| client.get(format!("http://{address}{path}")).send();
     get("/user/7").await.unwrap();
     std::fs::write(file, changed).unwrap();

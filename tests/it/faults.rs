@@ -47,7 +47,7 @@ impl Served {
             process,
             address: url.strip_prefix("http://").unwrap().parse().unwrap(),
             management,
-            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+            client: crate::support::http_client(),
             _broker: broker,
         }
     }

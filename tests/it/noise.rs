@@ -543,7 +543,7 @@ async fn the_log_says_where_noise_is_and_never_what_it_is() {
         .more(&format!("secondary = \"{secondary}\""))
         .tables("[compare.noise]\nmin_exchanges = 2\n");
     let (mut miffy, url) = process::start(&setup, &[]);
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = crate::support::http_client();
     for _ in 0..2 {
         let answer = client.get(format!("{url}/x/1")).send();
         within("an answer", answer).await.unwrap();

@@ -409,7 +409,7 @@ async fn a_standard_output_that_nobody_reads_costs_lines_only() {
         .tables(&files.differences(outcomes));
     let (unread, stdout) = std::io::pipe().unwrap();
     let (mut miffy, url) = process::start_to(&setup, stdout);
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = crate::support::http_client();
     // More than a pipe holds.
     let long = "x".repeat(30_000);
     for n in 0..20 {
@@ -440,7 +440,7 @@ async fn standard_output_has_nothing_but_lines_and_a_stop_writes_them_all() {
     let broker = Broker::mock();
     let setup = Setup::of(&reference, &candidate, &broker).tables("[outcomes]\nstdout = true\n");
     let (mut miffy, url) = process::start(&setup, &[]);
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = crate::support::http_client();
     for n in 0..5 {
         client.get(format!("{url}/x/{n}")).send().await.unwrap();
     }

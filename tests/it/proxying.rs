@@ -103,9 +103,12 @@ async fn targets_arrive_on_both_sides_as_they_were_sent() {
     for target in targets {
         let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
-        let head = read_head(&mut stream).await;
+        let head = within("an answer", read_head(&mut stream)).await;
         assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{target}: {head}");
-        stream.read_exact(&mut [0; 2]).await.unwrap();
+        let mut body = [0; 2];
+        within("its body", stream.read_exact(&mut body))
+            .await
+            .unwrap();
     }
     miffy.outcomes(u64::try_from(targets.len()).unwrap()).await;
     for backend in [&reference, &candidate] {
@@ -128,7 +131,7 @@ async fn the_other_forms_of_targets_are_served() {
     let miffy = between(&reference, &candidate, &broker);
     let ask = async |request: &str| {
         let mut stream = miffy.send(request).await;
-        read_head(&mut stream).await
+        within("an answer", read_head(&mut stream)).await
     };
     let absolute = "GET http://elsewhere:80/x/abs?q HTTP/1.1\r\nHost: ignored\r\n\r\n";
     assert!(ask(absolute).await.starts_with("HTTP/1.1 200"));
@@ -179,7 +182,11 @@ async fn headers_arrive_as_sent_but_for_the_hop_by_hop_ones() {
         ]
         .concat();
         let mut stream = miffy.send(&head).await;
-        assert!(read_head(&mut stream).await.starts_with("HTTP/1.1 200"));
+        assert!(
+            within("an answer", read_head(&mut stream))
+                .await
+                .starts_with("HTTP/1.1 200")
+        );
     }
     miffy.outcomes(1).await;
     let mut arrived = reference.arrived();
@@ -219,7 +226,7 @@ async fn a_responses_headers_keep_their_order() {
     for path in BOTH_PATHS {
         let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
         let mut stream = miffy.send(&request).await;
-        let head = read_head(&mut stream).await;
+        let head = within("an answer", read_head(&mut stream)).await;
         let lines: Vec<&str> = head.lines().skip(1).collect();
         assert_eq!(
             lines,
@@ -246,7 +253,7 @@ async fn header_names_keep_their_spelling() {
     let mut stream = miffy
         .send(b"GET /x/1 HTTP/1.1\r\nHOST: a\r\nX-ReQuest: 1\r\n\r\n")
         .await;
-    let head = read_head(&mut stream).await;
+    let head = within("an answer", read_head(&mut stream)).await;
     assert!(head.contains("\r\nX-ReSponse: 1\r\n"), "{head}");
     for _side in ["reference", "candidate"] {
         let head = within("a request", heads.recv()).await.unwrap();
@@ -300,7 +307,7 @@ async fn the_answer_to_head_says_what_the_reference_says_of_the_body() {
         let backend = Backend::answering(head.as_bytes()).await;
         let miffy = between(&backend, &backend, &broker);
         let mut stream = miffy.send(b"HEAD /x/1 HTTP/1.1\r\nHost: a\r\n\r\n").await;
-        assert_eq!(read_head(&mut stream).await, head);
+        assert_eq!(within("an answer", read_head(&mut stream)).await, head);
         assert_eq!(miffy.outcomes(1).await, outcomes([("equal", 1)]));
         miffy.stop().await;
     }
@@ -367,7 +374,11 @@ async fn a_request_reaches_the_reference_as_it_is_written() {
             assert_eq!(seen.as_ref(), Some(chunk), "{path}");
         }
         stream.write_all(b"0\r\n\r\n").await.unwrap();
-        assert!(read_head(&mut stream).await.starts_with("HTTP/1.1 200"));
+        assert!(
+            within("an answer", read_head(&mut stream))
+                .await
+                .starts_with("HTTP/1.1 200")
+        );
     }
     assert_eq!(miffy.outcomes(1).await, outcomes([("equal", 1)]));
     let mirrored = candidate.first().await;
@@ -480,7 +491,7 @@ async fn connections_can_be_upgraded_inside_and_outside_of_experiments() {
             "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
         );
         let mut stream = miffy.send(&request).await;
-        let head = read_head(&mut stream).await;
+        let head = within("an answer", read_head(&mut stream)).await;
         assert!(
             head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"),
             "{head}"
@@ -563,9 +574,15 @@ async fn requests_of_one_connection_may_be_pipelined() {
     let requests = "GET /x/1 HTTP/1.1\r\nHost: a\r\n\r\nGET /x/2 HTTP/1.1\r\nHost: a\r\n\r\n";
     let mut stream = miffy.send(&requests).await;
     for expected in ["/x/1", "/x/2"] {
-        assert!(read_head(&mut stream).await.starts_with("HTTP/1.1 200"));
+        assert!(
+            within("an answer", read_head(&mut stream))
+                .await
+                .starts_with("HTTP/1.1 200")
+        );
         let mut body = [0; 4];
-        stream.read_exact(&mut body).await.unwrap();
+        within("its body", stream.read_exact(&mut body))
+            .await
+            .unwrap();
         assert_eq!(&body, expected.as_bytes());
     }
     miffy.stop().await;
@@ -728,7 +745,11 @@ async fn a_failed_request_is_answered_before_its_upload_ends_and_mirrored_after_
     let miffy = Setup::of(nobody(), &candidate, &broker).start();
     let start = "POST /x/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nhalf";
     let mut stream = miffy.send(&start).await;
-    assert!(read_head(&mut stream).await.starts_with("HTTP/1.1 502"));
+    assert!(
+        within("an answer", read_head(&mut stream))
+            .await
+            .starts_with("HTTP/1.1 502")
+    );
     assert_eq!(candidate.arrived().len(), 0);
     stream.write_all(b"half").await.unwrap();
     assert_eq!(candidate.first().await.body, "halfhalf");
@@ -783,7 +804,9 @@ async fn what_clients_do_wrong_is_not_put_down_to_the_reference() {
         let mut stream = miffy.send(&head).await;
         stream.write_all(b"2\r\n{}\r\nZZ\r\n").await.unwrap();
         assert!(
-            read_head(&mut stream).await.starts_with("HTTP/1.1 400"),
+            within("an answer", read_head(&mut stream))
+                .await
+                .starts_with("HTTP/1.1 400"),
             "{path}"
         );
     }
@@ -1047,7 +1070,10 @@ async fn a_client_that_does_not_read_holds_the_reference_back() {
     for path in BOTH_PATHS {
         let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
         let mut stream = miffy.send(request).await;
-        stream.read_exact(&mut vec![0; 1024 * 1024]).await.unwrap();
+        let mut start = vec![0; 1024 * 1024];
+        within("the start", stream.read_exact(&mut start))
+            .await
+            .unwrap();
         let mut last = 0;
         until("the reference to be held back", || {
             let now = written.load(Ordering::Relaxed);

@@ -478,7 +478,7 @@ async fn observers_are_told_masked_targets() {
 async fn a_secret_appears_in_no_log_at_whatever_level() {
     let run = Run::new("").await;
     let (mut miffy, url) = start(&run.setup(), &[("RUST_LOG", "trace")]);
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = crate::support::http_client();
     for target in ["json", "gzip", "headers", "huge"] {
         let request = client
             .post(format!("{url}/x/{target}?token={SECRET}"))

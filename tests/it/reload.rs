@@ -19,7 +19,7 @@ const RELOADED: &str = "the configuration was read again";
 const KEPT: &str = "the configuration stays as it was";
 
 async fn get(url: &str) -> (u16, String) {
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = crate::support::http_client();
     let response = within("a response", client.get(url).send()).await.unwrap();
     (response.status().as_u16(), response.text().await.unwrap())
 }
@@ -431,7 +431,7 @@ async fn many_reloads_under_load_cost_no_request_and_no_outcome() {
     let load = |_| {
         let (url, stopped) = (format!("{url}/x/1"), stopped.clone());
         tokio::spawn(async move {
-            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            let client = crate::support::http_client();
             let mut sent = 0_u64;
             while !stopped.load(Ordering::SeqCst) {
                 let response = client.get(&url).send().await.unwrap();

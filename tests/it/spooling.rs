@@ -111,7 +111,7 @@ async fn what_is_on_disk_outlives_a_kill() {
     let tables = spool(directory.path());
     broker.controls().broker_down(1).unwrap();
     let (mut killed, url) = process::start(&setup(&backends, &broker, &tables), &[]);
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = crate::support::http_client();
     for (path, sent) in paths(0..30).zip(1..) {
         let answer = client.get(format!("{url}{path}")).send().await.unwrap();
         assert_eq!(answer.status(), 200);
@@ -324,7 +324,7 @@ async fn a_standard_output_that_nobody_reads_costs_nothing() {
     let setup = setup(&backends, &broker, &tables);
     let (unread, stdout) = std::io::pipe().unwrap();
     let (mut miffy, url) = process::start_to(&setup, stdout);
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = crate::support::http_client();
     for path in paths(0..60) {
         // More than a pipe holds.
         let request = client.post(format!("{url}{path}")).body("x".repeat(4000));
@@ -359,7 +359,7 @@ async fn each_sink_that_drops_records_is_named_in_the_log() {
     let (reader, stdout) = std::io::pipe().unwrap();
     drop(reader);
     let (miffy, url) = process::start_to(&setup(&backends, &broker, tables), stdout);
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = crate::support::http_client();
     for path in paths(0..20) {
         let answer = client.get(format!("{url}{path}")).send().await.unwrap();
         assert_eq!(answer.status(), 200);

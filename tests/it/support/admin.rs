@@ -31,7 +31,7 @@ impl Admin {
     pub(crate) fn at(base: impl Into<String>) -> Self {
         Self {
             base: base.into(),
-            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+            client: super::http_client(),
             token: Some(TOKEN.to_owned()),
         }
     }

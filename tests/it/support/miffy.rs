@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::backend::Backend;
 use super::broker::Broker;
-use super::{metrics, until, within};
+use super::{http_client, metrics, until, within};
 
 /// A running miffy on free ports.
 pub(crate) struct Miffy {
@@ -111,11 +111,7 @@ impl Miffy {
         Self {
             address,
             management,
-            client: reqwest::Client::builder()
-                .no_proxy()
-                .redirect(reqwest::redirect::Policy::none())
-                .build()
-                .unwrap(),
+            client: http_client(),
             stop,
             running,
         }
@@ -159,8 +155,11 @@ impl Miffy {
     /// An answer of the management port: its status and text.
     pub(crate) async fn manage(&self, path: &str) -> (u16, String) {
         let url = format!("http://{}{path}", self.management);
-        let response = self.client.get(url).send().await.unwrap();
-        (response.status().as_u16(), response.text().await.unwrap())
+        within("what the management port says", async {
+            let response = self.client.get(url).send().await.unwrap();
+            (response.status().as_u16(), response.text().await.unwrap())
+        })
+        .await
     }
 
     /// A metric's samples by their labels, as in `role="reference"`; those that are whole numbers.

@@ -17,6 +17,13 @@ use std::time::Duration;
 /// How long anything may take that is waited for. Nothing takes nearly as long unless it never comes.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
+/// A client of HTTP that waits for nothing longer than that.
+pub(crate) fn http_client() -> reqwest::Client {
+    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE);
+    let client = client.redirect(reqwest::redirect::Policy::none());
+    client.build().unwrap()
+}
+
 /// Waits for a future that has to end.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future)

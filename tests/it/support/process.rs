@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -94,7 +95,7 @@ impl Miffy {
 
     /// Runs it to its end.
     pub(crate) fn output(mut self) -> Ended {
-        let output = self.command.output().unwrap();
+        let output = ended(self.command.stdout(Stdio::piped()).stderr(Stdio::piped()));
         Ended {
             code: output.status.code().expect("it was not killed"),
             stdout: String::from_utf8(output.stdout).unwrap(),
@@ -104,15 +105,15 @@ impl Miffy {
 
     /// Runs it to its end with this standard output; gives its exit code and what it wrote elsewhere.
     pub(crate) fn output_to(mut self, stdout: impl Into<Stdio>) -> (i32, String) {
-        let output = self.command.stdout(stdout).output().unwrap();
+        let output = ended(self.command.stdout(stdout).stderr(Stdio::piped()));
         let code = output.status.code().expect("it was not killed");
         (code, String::from_utf8(output.stderr).unwrap())
     }
 
     /// Runs it to its end with this standard error; gives its exit code.
     pub(crate) fn code_with_errors_to(mut self, stderr: impl Into<Stdio>) -> i32 {
-        let status = self.command.stdout(Stdio::null()).stderr(stderr).status();
-        status.unwrap().code().expect("it was not killed")
+        let output = ended(self.command.stdout(Stdio::null()).stderr(stderr));
+        output.status.code().expect("it was not killed")
     }
 
     /// Starts it and goes on.
@@ -139,6 +140,30 @@ impl Miffy {
             directory: self.directory,
         }
     }
+}
+
+/// Runs a command to its end, which is a violent one if it takes longer than anything is waited for.
+fn ended(command: &mut Command) -> Output {
+    let child = command.spawn().unwrap();
+    let pid = child.id();
+    let (is_over, over) = mpsc::channel::<()>();
+    let watch = std::thread::spawn(move || {
+        if over.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            send_signal("KILL", pid);
+        }
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(is_over);
+    watch.join().unwrap();
+    output
+}
+
+/// Sends a process a signal, by its name.
+fn send_signal(name: &str, pid: u32) {
+    // The shell's own: a small system has no other.
+    let kill = format!("kill -s {name} {pid}");
+    let sent = Command::new("sh").args(["-c", &kill]).status().unwrap();
+    assert!(sent.success());
 }
 
 /// A command that runs miffy with this configuration, on free ports of the loopback interface.
@@ -265,7 +290,7 @@ impl Running {
     /// What its management port says there.
     pub(crate) async fn manage(&self, path: &str) -> String {
         let url = format!("{}{path}", self.management());
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = super::http_client();
         within("what the management port says", async {
             let response = client.get(url).send().await.unwrap();
             response.text().await.unwrap()
@@ -284,11 +309,7 @@ impl Running {
 
     /// Sends it a signal, by its name.
     pub(crate) fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        // The shell's own: a small system has no other.
-        let kill = format!("kill -s {name} {pid}");
-        let sent = Command::new("sh").args(["-c", &kill]).status().unwrap();
-        assert!(sent.success());
+        send_signal(name, self.child.id());
     }
 
     pub(crate) fn has_ended(&mut self) -> bool {
