@@ -224,7 +224,8 @@ async fn grpc_streams_pass_message_by_message() {
         let call = client.send_request(grpc(path, body));
         let mut answer = within("an answer", call).await.unwrap();
         for message in ["one", "two"] {
-            messages.send_data(message.into()).await.unwrap();
+            let sent = messages.send_data(message.into());
+            within("the message to be sent", sent).await.unwrap();
             let back = within("the message", answer.frame())
                 .await
                 .unwrap()
@@ -275,7 +276,8 @@ async fn over_tls(miffy: &Miffy, ca: &Path, alpn: &str) -> std::io::Result<TlsSt
     config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
     let name = ServerName::try_from("localhost").unwrap();
     let connector = TlsConnector::from(Arc::new(config));
-    connector.connect(name, miffy.connect().await).await
+    let handshake = connector.connect(name, miffy.connect().await);
+    within("the handshake", handshake).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
