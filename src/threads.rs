@@ -13,10 +13,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout;
 
 thread_local! {
     /// The place of one of these threads among them.
@@ -46,35 +48,53 @@ pub(crate) fn cores() -> usize {
 /// Work for another thread.
 type Work = Box<dyn FnOnce() + Send>;
 
-/// The way to the thread for the shadow beside one that serves clients.
+/// For how long work is gathered that is not due.
+const GATHERING: Duration = Duration::from_millis(1);
+
+/// The way to the thread for the shadow beside one that serves clients. To wake another thread takes longer than most
+/// of what a request needs, so that work is handed over together.
 #[derive(Default)]
 struct Beside {
-    /// What is to be handed over.
-    gathered: Mutex<Vec<Work>>,
-    some_gathered: Notify,
+    gathered: Mutex<Gathered>,
+    /// That there is some, or that it is due.
+    news: Notify,
+}
+
+/// What is to be handed over.
+#[derive(Default)]
+struct Gathered {
+    works: Vec<Work>,
+    is_due: bool,
+}
+
+/// When work is to be handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    /// With what is due next, or else in a millisecond or two. What this thread does meanwhile comes first.
+    Soon,
+    /// As soon as this thread has done what it has to do already.
+    Now,
 }
 
 /// Has work done on the thread for the shadow beside this one, after all that it was given before; or gives it back if
 /// this one does not serve clients.
-///
-/// It is handed over when this thread has done what it has to do already, together with what that gives: to wake
-/// another thread takes longer than most of what a request needs.
-pub(crate) fn beside<W: FnOnce() + Send + 'static>(work: W) -> Result<(), W> {
+pub(crate) fn beside<W: FnOnce() + Send + 'static>(when: When, work: W) -> Result<(), W> {
     BESIDE.with_borrow(|beside| {
         let Some(beside) = beside else {
             return Err(work);
         };
         let mut gathered = beside.gathered();
-        gathered.push(Box::new(work));
-        if gathered.len() == 1 {
-            beside.some_gathered.notify_one();
+        gathered.works.push(Box::new(work));
+        let is_due = when == When::Now && !std::mem::replace(&mut gathered.is_due, true);
+        if is_due || gathered.works.len() == 1 {
+            beside.news.notify_one();
         }
         Ok(())
     })
 }
 
 impl Beside {
-    fn gathered(&self) -> MutexGuard<'_, Vec<Work>> {
+    fn gathered(&self) -> MutexGuard<'_, Gathered> {
         self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -82,10 +102,16 @@ impl Beside {
 /// Hands over what is to be done beside this thread. Its turn comes after those that waited for theirs already.
 async fn hand_over(beside: Arc<Beside>, works: UnboundedSender<Vec<Work>>) {
     loop {
-        beside.some_gathered.notified().await;
+        beside.news.notified().await;
+        if !beside.gathered().is_due {
+            // It is due then, or was meanwhile.
+            let _over = timeout(GATHERING, beside.news.notified()).await;
+        }
         let gathered = std::mem::take(&mut *beside.gathered());
-        // It is there for as long as there are threads.
-        let _ended = works.send(gathered);
+        if !gathered.works.is_empty() {
+            // It is there for as long as there are threads.
+            let _ended = works.send(gathered.works);
+        }
     }
 }
 
@@ -266,8 +292,9 @@ mod tests {
             for n in 0..100 {
                 let tell = tell.clone();
                 let tell = move || tell.send((n, PLACE.get())).expect("somebody listens");
-                assert!(beside(tell).is_ok(), "this one serves clients");
-                assert!(beside(|| panic!("as is told of")).is_ok());
+                let when = [When::Soon, When::Now][n % 7 % 2];
+                assert!(beside(when, tell).is_ok(), "this one serves clients");
+                assert!(beside(when, || panic!("as is told of")).is_ok());
                 if n % 3 == 0 {
                     tokio::task::yield_now().await;
                 }
@@ -281,10 +308,10 @@ mod tests {
 
     #[test]
     fn a_thread_that_serves_no_clients_has_none_beside_it() {
-        assert!(beside(|| ()).is_err());
+        assert!(beside(When::Now, || ()).is_err());
         let threads = Threads::start().expect("threads");
         let shadow = threads.for_shadow();
-        let given = shadow.spawn(async { beside(|| ()).is_ok() });
+        let given = shadow.spawn(async { beside(When::Now, || ()).is_ok() });
         assert!(!shadow.block_on(given).expect("no panic"));
     }
 

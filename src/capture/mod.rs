@@ -35,7 +35,7 @@ pub use tee::{Sink, Tee};
 
 use crate::client;
 use crate::outcome::{Failure, Skip};
-use crate::threads;
+use crate::threads::{self, When};
 use body::Recorder;
 use tee::Remainder;
 
@@ -191,7 +191,7 @@ impl Slot {
     fn end(self, ended: Ended) {
         // Nobody listens once the pair was given up.
         let tell = move || drop(self.sender.send(ended));
-        if let Err(tell) = threads::beside(tell) {
+        if let Err(tell) = threads::beside(When::Now, tell) {
             tell();
         }
     }

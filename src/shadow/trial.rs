@@ -18,7 +18,7 @@ use crate::config;
 use crate::experiment::Experiment;
 use crate::outcome::Skip;
 use crate::telemetry::metrics::{EXPERIMENT_PAUSED, SAMPLE_RATE};
-use crate::threads;
+use crate::threads::{self, When};
 
 /// The candidates' side of one experiment.
 pub struct Trial {
@@ -194,7 +194,7 @@ impl Trial {
                     self.run(exchange, entrants).await;
                 });
             };
-            if let Err(start) = threads::beside(start) {
+            if let Err(start) = threads::beside(When::Soon, start) {
                 let _there = shadow.runtime.enter();
                 start();
             }
