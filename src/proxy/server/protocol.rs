@@ -10,9 +10,6 @@ use super::super::connection::{Noted, Socket};
 use super::service::ClientService;
 use crate::config::Clients;
 
-/// What older clients send behind a request, and nobody minds (RFC 9112 §2.2).
-const EMPTY_LINE: &[u8] = b"\r\n";
-
 /// How each version is spoken.
 pub(super) struct Protocols {
     http1: http1::Builder,
@@ -76,7 +73,8 @@ impl<IO: Socket> Served<IO> {
         };
         let parts = served.into_parts()?;
         let mut io = parts.io.into_inner();
-        if parts.read_buf != EMPTY_LINE {
+        // Empty lines are what older clients send behind a request, and nobody minds (RFC 9112 §2.2).
+        if !parts.read_buf.iter().all(|byte| b"\r\n".contains(byte)) {
             io.unread(&parts.read_buf);
         }
         Some(io)
