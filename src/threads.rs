@@ -34,7 +34,7 @@ const EVENTS: u32 = 32;
 /// time, and a comparison as well.
 const EVENTS_OF_SHADOW: u32 = 8;
 
-/// After how many tasks it looks for those that other threads have woken; tokio's 31 is as long.
+/// After how many tasks either looks for those that other threads have woken.
 const OTHERS: u32 = 4;
 
 /// How many cores there were for this process when it first asked. They may become more or fewer while it runs; its
@@ -103,15 +103,21 @@ impl Beside {
 async fn hand_over(beside: Arc<Beside>, works: UnboundedSender<Vec<Work>>) {
     loop {
         beside.news.notified().await;
-        if !beside.gathered().is_due {
+        let (is_empty, is_due) = {
+            let gathered = beside.gathered();
+            (gathered.works.is_empty(), gathered.is_due)
+        };
+        if is_empty {
+            // It was news before what it told of was handed over.
+            continue;
+        }
+        if !is_due {
             // It is due then, or was meanwhile.
             let _over = timeout(GATHERING, beside.news.notified()).await;
         }
         let gathered = std::mem::take(&mut *beside.gathered());
-        if !gathered.works.is_empty() {
-            // It is there for as long as there are threads.
-            let _ended = works.send(gathered.works);
-        }
+        // When all threads end, the other one may have ended first.
+        let _ended = works.send(gathered.works);
     }
 }
 
@@ -226,6 +232,8 @@ fn start(
         let _end = runtime.block_on(ended);
         // What still blocks a thread was given up.
         runtime.shutdown_background();
+        // What was not handed over ends here, and not with the thread, when much of it is gone.
+        drop(BESIDE.take());
     };
     thread::Builder::new().name(name).spawn(run)?;
     let started = told.recv().map_err(io::Error::other)?;
