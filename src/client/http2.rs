@@ -103,6 +103,9 @@ where
 
     fn backend(&self, base: &BaseUrl) -> Arc<Backend<B>> {
         let mut backends = self.backends.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(backend) = backends.get(base.origin()) {
+            return backend.clone();
+        }
         let backend = backends.entry(base.origin().to_owned());
         backend.or_default().clone()
     }

@@ -134,9 +134,9 @@ where
 
     /// Sends a request whose headers are end to end, and waits for the response's head.
     ///
-    /// It is sent again where that is safe: when nothing of it was sent, or the backend says that it has
-    /// not begun with it; or else when a connection that has served before ends without an answer, should
-    /// the method be idempotent (RFC 9110 §9.2.2) and the body be there still. Nearly always the backend
+    /// It is sent again where that is safe, on a connection that has served before: when nothing of it was sent; or
+    /// else when the connection ends without an answer, should the method be idempotent (RFC 9110 §9.2.2) and the
+    /// body be there still. In HTTP/2, also when the backend says that it has not begun with it. Nearly always the backend
     /// had closed an idle connection just when it was to be used again, and perhaps the next one as well.
     ///
     /// To be called on the thread that is to wait: where a connection is idle there, the request is on its way when

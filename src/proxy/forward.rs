@@ -29,7 +29,8 @@ use crate::experiment::Role;
 /// the whole of it, and the answer isn't lost to a connection that closes on a client still sending.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// Answers a request. Its connection stays busy until the response's last byte.
+/// Answers a request. Its connection stays busy until the last byte of a backend's response, or until there is an answer
+/// of miffy's own.
 pub(super) async fn answer(proxy: &Arc<Proxy>, busy: Busy, mut request: Request) -> Response {
     if let Some(answer) = objection::to(&request) {
         let mut response = answer.response();

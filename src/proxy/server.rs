@@ -33,7 +33,7 @@ use crate::threads::Seats;
 /// How long to wait after an accept that failed for want of something, such as file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a connection is quiet before it is parked. A client that has the next request at hand sends it sooner.
+/// How long a connection is quiet at least before it is parked, and at most twice as long. A client that has the next request at hand sends it sooner.
 const READY: Duration = Duration::from_secs(1);
 
 /// Whether an accept loop runs.
