@@ -22,9 +22,7 @@ impl Server {
         connection: Arc<ClientConnection>,
         connections: &Connections,
     ) {
-        let (orders, ordered) = oneshot::channel();
-        let (patience, closing) = (self.patience(), connections.closing.clone());
-        tokio::spawn(watch(connection.clone(), patience, closing, orders));
+        let ordered = self.watched(&connection, connections);
         tokio::select! {
             accepted = tls.accept(stream) => match accepted {
                 Ok(stream) => self.carry(stream, connection, connections).await,
@@ -40,6 +38,18 @@ impl Server {
             quiet: self.limits.idle_timeout,
             ready: self.ready,
         }
+    }
+
+    /// Has a connection looked at beside it; what is to be done with it arrives here.
+    fn watched(
+        &self,
+        connection: &Arc<ClientConnection>,
+        connections: &Connections,
+    ) -> oneshot::Receiver<Order> {
+        let (orders, ordered) = oneshot::channel();
+        let (patience, closing) = (self.patience(), connections.closing.clone());
+        tokio::spawn(watch(connection.clone(), patience, closing, orders));
+        ordered
     }
 
     /// Serves one connection to its end.
@@ -99,15 +109,13 @@ impl Server {
         let service = self.service(&connection, connections);
         let mut served = self.protocols.serve(io, service);
         loop {
-            let (orders, ordered) = oneshot::channel();
-            let (patience, closing) = (self.patience(), connections.closing.clone());
-            tokio::spawn(watch(connection.clone(), patience, closing, orders));
+            let ordered = self.watched(&connection, connections);
             tokio::select! {
                 biased;
                 ended = &mut served => return tell(ended),
                 order = ordered => match order {
                     // It has just been looked at: all that came by now is noted, and nothing waits to be written.
-                    Ok(Order::Park) if connection.can_be_parked(patience) => return served.into_io(),
+                    Ok(Order::Park) if connection.can_be_parked(self.patience()) => return served.into_io(),
                     Ok(Order::Park) => {}
                     Ok(Order::Drop) => {
                         self.metrics.head_timeout.increment(1);
