@@ -2,7 +2,7 @@
 //!
 //! The one that was used last is used next, so that those a backend does not need any longer grow old, and are closed.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -26,6 +26,7 @@ use tracing::debug;
 use super::connect::Connector;
 use super::error::{Error, was_hung_up_on};
 use super::expect::Expected;
+use super::origins::Origins;
 use super::{BoxError, Replay, replay};
 use crate::config::{BaseUrl, Pool};
 
@@ -39,8 +40,7 @@ const MAX_HEADERS: usize = 1000;
 /// Connections to backends that speak HTTP/1.1.
 pub(super) struct Http1<B> {
     parts: Arc<Parts>,
-    /// By their origins, which are those of the configuration.
-    backends: Mutex<HashMap<String, Arc<Backend<B>>>>,
+    backends: Origins<Backend<B>>,
 }
 
 /// What is the same for all backends.
@@ -126,26 +126,20 @@ where
     pub(super) fn new(connector: Connector, pool: Pool) -> Self {
         Self {
             parts: Arc::new(Parts { connector, pool }),
-            backends: Mutex::default(),
+            backends: Origins::default(),
         }
     }
 
     /// This backend.
     pub(super) fn backend(&self, base: &BaseUrl) -> Arc<Backend<B>> {
-        let mut backends = self.backends.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(backend) = backends.get(base.origin()) {
-            return backend.clone();
-        }
-        let backend = Arc::new(Backend {
+        self.backends.of(base, || Backend {
             parts: self.parts.clone(),
             idle: Mutex::new(Idle {
                 connections: Vec::new(),
                 wanted: VecDeque::new(),
                 is_tended: false,
             }),
-        });
-        backends.insert(base.origin().to_owned(), backend.clone());
-        backend
+        })
     }
 }
 

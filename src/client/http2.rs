@@ -4,12 +4,11 @@
 //! A pool by host name would not do: the authority that is asked for is the client's, and anybody could
 //! make up as many of them as they like.
 
-use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex as Map, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,6 +27,7 @@ use super::connect::Connector;
 use super::error::Error;
 use super::expect::Expected;
 use super::headers::retain;
+use super::origins::Origins;
 use super::{BoxError, target};
 use crate::config::{BaseUrl, Pool, Protocol};
 
@@ -49,8 +49,7 @@ pub(super) struct Http2<B> {
     connector: Connector,
     protocol: Protocol,
     idle_timeout: Duration,
-    /// By their origins.
-    backends: Map<HashMap<String, Arc<Backend<B>>>>,
+    backends: Origins<Backend<B>>,
 }
 
 impl<B> fmt::Debug for Http2<B> {
@@ -69,7 +68,7 @@ where
             connector,
             protocol,
             idle_timeout: pool.idle_timeout,
-            backends: Map::default(),
+            backends: Origins::default(),
         }
     }
 
@@ -82,7 +81,7 @@ where
             return Ok(None);
         }
         let asked = Instant::now();
-        let backend = self.backend(base);
+        let backend = self.backends.of(base, Backend::default);
         let mut backend = backend.lock().await;
         if backend.speaks_http1 {
             return Ok(None);
@@ -99,15 +98,6 @@ where
                 error
             }),
         }
-    }
-
-    fn backend(&self, base: &BaseUrl) -> Arc<Backend<B>> {
-        let mut backends = self.backends.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(backend) = backends.get(base.origin()) {
-            return backend.clone();
-        }
-        let backend = backends.entry(base.origin().to_owned());
-        backend.or_default().clone()
     }
 
     async fn connect(

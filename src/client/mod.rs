@@ -11,6 +11,7 @@
 //! - `headers`: what travels on, and what ends here
 //! - `http1`: connections that carry one request at a time
 //! - `http2`: shared connections to each backend
+//! - `origins`: one of something for each backend
 //! - `resolve`: names to addresses
 //! - `timed`: a response's body with a limit of time
 //! - `unmeasured`: bodies whose size only their headers tell
@@ -21,6 +22,7 @@ mod expect;
 mod headers;
 mod http1;
 mod http2;
+mod origins;
 mod resolve;
 mod timed;
 mod unmeasured;
