@@ -189,10 +189,11 @@ impl Trial {
         if !entrants.is_empty() {
             let (shadow, token) = (self.shadow.clone(), self.shadow.tasks.token());
             let start = move || {
-                tokio::spawn(async move {
+                // It is large, and would be moved more than once.
+                tokio::spawn(Box::pin(async move {
                     let _until_it_is_over = token;
                     self.run(exchange, entrants).await;
-                });
+                }));
             };
             if let Err(start) = threads::beside(When::Soon, start) {
                 let _there = shadow.runtime.enter();
