@@ -10,7 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Notify, oneshot};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 thread_local! {
     /// The place of one of these threads among them.
@@ -48,13 +48,17 @@ pub(crate) fn cores() -> usize {
 /// Work for another thread.
 type Work = Box<dyn FnOnce() + Send>;
 
-/// For how long work is gathered that is not due.
+/// For how long work is gathered that is not due, and how often the other thread looks for some while it finds any.
 const GATHERING: Duration = Duration::from_millis(1);
 
-/// The way to the thread for the shadow beside one that serves clients. To wake another thread takes longer than most
-/// of what a request needs, so that work is handed over together.
-#[derive(Default)]
+/// The way to the thread for the shadow beside one that serves clients.
+///
+/// To wake another thread takes longer than most of what a request needs. So work is handed over together; and once
+/// woken, the other thread looks for more by itself, until there is none for a while.
 struct Beside {
+    works: UnboundedSender<Work>,
+    /// Whether the other thread looks by itself.
+    is_looking: Arc<AtomicBool>,
     gathered: Mutex<Gathered>,
     /// That there is some, or that it is due.
     news: Notify,
@@ -72,7 +76,7 @@ struct Gathered {
 pub(crate) enum When {
     /// With what is due next, or else in a millisecond or two. What this thread does meanwhile comes first.
     Soon,
-    /// As soon as this thread has done what it has to do already.
+    /// As soon as this thread has done what it has to do already, unless the other one looks by itself.
     Now,
 }
 
@@ -85,6 +89,11 @@ pub(crate) fn beside<W: FnOnce() + Send + 'static>(when: When, work: W) -> Resul
         };
         let mut gathered = beside.gathered();
         gathered.works.push(Box::new(work));
+        if beside.is_looking.load(Ordering::Relaxed) {
+            // That wakes nobody.
+            beside.hand_over(&mut gathered);
+            return Ok(());
+        }
         let is_due = when == When::Now && !std::mem::replace(&mut gathered.is_due, true);
         if is_due || gathered.works.len() == 1 {
             beside.news.notify_one();
@@ -94,13 +103,31 @@ pub(crate) fn beside<W: FnOnce() + Send + 'static>(when: When, work: W) -> Resul
 }
 
 impl Beside {
+    fn new(works: UnboundedSender<Work>, is_looking: Arc<AtomicBool>) -> Self {
+        Self {
+            works,
+            is_looking,
+            gathered: Mutex::default(),
+            news: Notify::default(),
+        }
+    }
+
+    /// Only the thread that it belongs to asks for it.
     fn gathered(&self) -> MutexGuard<'_, Gathered> {
         self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hand_over(&self, gathered: &mut Gathered) {
+        gathered.is_due = false;
+        for work in gathered.works.drain(..) {
+            // When all threads end, the other one may have ended first.
+            let _ended = self.works.send(work);
+        }
     }
 }
 
 /// Hands over what is to be done beside this thread. Its turn comes after those that waited for theirs already.
-async fn hand_over(beside: Arc<Beside>, works: UnboundedSender<Vec<Work>>) {
+async fn hand_over(beside: Arc<Beside>) {
     loop {
         beside.news.notified().await;
         let (is_empty, is_due) = {
@@ -115,20 +142,31 @@ async fn hand_over(beside: Arc<Beside>, works: UnboundedSender<Vec<Work>>) {
             // It is due then, or was meanwhile.
             let _over = timeout(GATHERING, beside.news.notified()).await;
         }
-        let gathered = std::mem::take(&mut *beside.gathered());
-        // When all threads end, the other one may have ended first.
-        let _ended = works.send(gathered.works);
+        beside.hand_over(&mut beside.gathered());
     }
 }
 
 /// Does what another thread hands over.
-async fn take_over(mut works: UnboundedReceiver<Vec<Work>>) {
-    while let Some(works) = works.recv().await {
-        for work in works {
-            // A panic, which the panic hook tells of, is the affair of that work alone.
-            let _panicked = catch_unwind(AssertUnwindSafe(work));
+async fn take_over(mut works: UnboundedReceiver<Work>, is_looking: Arc<AtomicBool>) {
+    while let Some(first) = works.recv().await {
+        is_looking.store(true, Ordering::Relaxed);
+        let mut next = Some(first);
+        while let Some(work) = next {
+            carry_out(work);
+            while let Ok(work) = works.try_recv() {
+                carry_out(work);
+            }
+            sleep(GATHERING).await;
+            next = works.try_recv().ok();
         }
+        // What is handed over from here on is received as the first.
+        is_looking.store(false, Ordering::Relaxed);
     }
+}
+
+/// A panic, which the panic hook tells of, is the affair of that work alone.
+fn carry_out(work: Work) {
+    let _panicked = catch_unwind(AssertUnwindSafe(work));
 }
 
 /// The threads. They end when it is dropped, and give up what still runs on them.
@@ -161,13 +199,14 @@ impl Threads {
         let (mut workers, mut ends) = (Vec::new(), Vec::new());
         for core in 0..cores() {
             let (sender, works) = mpsc::unbounded_channel();
+            let is_looking = Arc::new(AtomicBool::new(false));
             let (shadow, end) = start(format!("shadow-{core}"), 2 * core, None)?;
-            shadow.spawn(take_over(works));
+            shadow.spawn(take_over(works, is_looking.clone()));
             ends.push(end);
-            let beside = Arc::new(Beside::default());
+            let beside = Arc::new(Beside::new(sender, is_looking));
             let name = format!("worker-{core}");
             let (runtime, end) = start(name, 2 * core + 1, Some(beside.clone()))?;
-            runtime.spawn(hand_over(beside, sender));
+            runtime.spawn(hand_over(beside));
             ends.push(end);
             workers.push(Arc::new(Worker {
                 runtime,
