@@ -25,6 +25,7 @@
 //! - [`rewrite`]: what backends are sent instead
 //! - [`hooks`]: what is plugged in, in code
 //! - [`client`]: the client towards backends
+//! - `http1`: HTTP/1.1 on the wire
 //! - [`proxy`]: the live path
 //! - [`capture`]: bounded copies of an exchange; where the live path and the shadow meet
 //! - [`shadow`]: the candidate's side
@@ -91,6 +92,7 @@ pub mod content;
 pub mod delivery;
 pub mod experiment;
 pub mod hooks;
+mod http1;
 mod json;
 mod librdkafka;
 pub mod management;

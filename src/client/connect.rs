@@ -1,18 +1,19 @@
 //! Connections to backends: TCP, TLS where the URL says https, and a limit on the time both take.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
-use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::{Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
 use super::resolve::Resolver;
@@ -81,11 +82,7 @@ impl Service<Uri> for Connector {
             let stream = timeout(limit, connecting)
                 .await
                 .map_err(|_elapsed| ConnectTimedOut(limit))??;
-            Ok(BackendStream {
-                inner: stream,
-                reads: 0,
-                is_deaf: false,
-            })
+            Ok(BackendStream::from(stream))
         })
     }
 }
@@ -96,22 +93,53 @@ const TURN: u8 = 2;
 /// A connection that does not let a backend keep a thread to itself, and that lets one answer and hang up before
 /// it was told everything.
 ///
-/// hyper reads on as long as there is anything to read that needs nobody to take it, such as responses
-/// before the final one (RFC 9110 §15.2). A backend that sends nothing else would have its thread for as
-/// long as it likes.
+/// Whoever reads goes on as long as there is anything to read that needs nobody to take it, such as responses
+/// before the final one (RFC 9110 §15.2), or a body that nobody else waits for. A backend that sends without end would have
+/// its thread for as long as it likes.
 ///
 /// A backend may refuse an upload by its head, and close. Writing on then fails, while its answer is
-/// there to be read (RFC 9112 §9.6). Since hyper would give up on the first error, what can't be written
-/// any more counts as written: reading tells how it ends.
+/// there to be read (RFC 9112 §9.6). So what can't be written any more counts as written: reading tells how it ends.
 #[derive(Debug)]
 pub(super) struct BackendStream {
-    inner: MaybeHttpsStream<TokioIo<TcpStream>>,
+    inner: Transport,
+    is_http2: bool,
     /// Reads since others had their turn.
     reads: u8,
     is_deaf: bool,
 }
 
+/// What carries the bytes.
+#[derive(Debug)]
+enum Transport {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TokioIo<TokioIo<TcpStream>>>>),
+}
+
+impl From<MaybeHttpsStream<TokioIo<TcpStream>>> for BackendStream {
+    fn from(stream: MaybeHttpsStream<TokioIo<TcpStream>>) -> Self {
+        Self {
+            is_http2: stream.connected().is_negotiated_h2(),
+            inner: match stream {
+                MaybeHttpsStream::Http(tcp) => Transport::Tcp(tcp.into_inner()),
+                MaybeHttpsStream::Https(tls) => Transport::Tls(Box::new(tls.into_inner())),
+            },
+            reads: 0,
+            is_deaf: false,
+        }
+    }
+}
+
 impl BackendStream {
+    /// Whether it agreed to HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        self.is_http2
+    }
+
+    /// Something else has its turn: reads count from here.
+    pub(super) fn take_turn(&mut self) {
+        self.reads = 0;
+    }
+
     fn written(
         &mut self,
         written: Poll<io::Result<usize>>,
@@ -135,31 +163,27 @@ pub(super) fn has_hung_up(error: &io::Error) -> bool {
     )
 }
 
-impl BackendStream {
-    /// Whether it agreed to HTTP/2.
-    pub(super) fn is_http2(&self) -> bool {
-        self.inner.connected().is_negotiated_h2()
-    }
-}
-
-impl Read for BackendStream {
+impl AsyncRead for BackendStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
+        buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.reads == TURN {
             self.reads = 0;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        let read = match &mut self.inner {
+            Transport::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buffer),
+            Transport::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
+        };
         self.reads = if read.is_ready() { self.reads + 1 } else { 0 };
         read
     }
 }
 
-impl Write for BackendStream {
+impl AsyncWrite for BackendStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -168,35 +192,51 @@ impl Write for BackendStream {
         if self.is_deaf {
             return Poll::Ready(Ok(bytes.len()));
         }
-        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        let written = match &mut self.inner {
+            Transport::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Transport::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
+        };
         self.written(written, bytes.len())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match Pin::new(&mut self.inner).poll_flush(cx) {
+        // TCP keeps nothing back.
+        let Transport::Tls(tls) = &mut self.inner else {
+            return Poll::Ready(Ok(()));
+        };
+        match Pin::new(tls).poll_flush(cx) {
             Poll::Ready(Err(error)) if self.is_deaf || has_hung_up(&error) => Poll::Ready(Ok(())),
             flushed => flushed,
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+        match &mut self.inner {
+            Transport::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Transport::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
+        match &self.inner {
+            Transport::Tcp(tcp) => tcp.is_write_vectored(),
+            Transport::Tls(tls) => tls.is_write_vectored(),
+        }
     }
 
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buffers: &[io::IoSlice<'_>],
+        parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let length = buffers.iter().map(|buffer| buffer.len()).sum();
+        let length = parts.iter().map(|part| part.len()).sum();
         if self.is_deaf {
             return Poll::Ready(Ok(length));
         }
-        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, buffers);
+        let written = match &mut self.inner {
+            Transport::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, parts),
+            Transport::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, parts),
+        };
         self.written(written, length)
     }
 }

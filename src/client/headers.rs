@@ -4,7 +4,9 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TE,
     TRANSFER_ENCODING, UPGRADE,
 };
-use http::{Request, Uri, Version, request};
+use http::{Uri, Version, request};
+
+use crate::http1::retain;
 
 /// Tells a backend the part it plays.
 pub static ROLE_HEADER: HeaderName = HeaderName::from_static("x-shadow-test-role");
@@ -50,23 +52,6 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Keeps headers of these names, and their order. Removed one by one, the last header would take the
-/// place of each.
-pub(super) fn retain(headers: &mut HeaderMap, keeps: impl Fn(&HeaderName) -> bool) {
-    let mut left = HeaderMap::with_capacity(headers.keys_len());
-    let mut current = None;
-    for (name, value) in headers.drain() {
-        // A repeated one's name comes with its first value only.
-        current = name.or(current);
-        if let Some(name) = &current
-            && keeps(name)
-        {
-            left.append(name.clone(), value);
-        }
-    }
-    *headers = left;
-}
-
 /// Makes a received request's headers those to send on: [unified](unify), and without hop-by-hop headers.
 ///
 /// One that came in HTTP/2 keeps its wish for trailers, which gRPC insists on and which is all that `TE` can
@@ -92,13 +77,10 @@ pub fn make_end_to_end(head: &mut request::Parts) {
 /// Makes a received request's headers say what the same request's would in HTTP/1.1: a target that names its host
 /// outranks `Host` (RFC 9112 §3.2.2; HTTP/2 sends nothing else, RFC 9113 §8.3.1), and cookies that HTTP/2 sent apart
 /// come together (RFC 9113 §8.2.3). What is looked for in headers is to be looked for in these.
-pub fn unify<B>(request: &mut Request<B>) {
-    if request.uri().authority().is_some() {
-        let uri = request.uri().clone();
-        name_host(&uri, request.headers_mut());
-    }
-    if request.version() == Version::HTTP_2 {
-        join_cookies(request.headers_mut());
+pub fn unify(head: &mut request::Parts) {
+    name_host(&head.uri, &mut head.headers);
+    if head.version == Version::HTTP_2 {
+        join_cookies(&mut head.headers);
     }
 }
 

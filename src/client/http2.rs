@@ -17,7 +17,7 @@ use http::uri::Authority;
 use http::{Request, Uri, Version};
 use http_body::Body;
 use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tower_service::Service;
@@ -25,11 +25,11 @@ use tracing::debug;
 
 use super::connect::Connector;
 use super::error::Error;
-use super::expect::Expected;
-use super::headers::retain;
 use super::origins::Origins;
+use super::watched::Watched;
 use super::{BoxError, target};
 use crate::config::{BaseUrl, Pool, Protocol};
+use crate::http1::retain;
 
 /// Bytes of a response that may be on their way, or wait for its client to read on.
 const STREAM_WINDOW: u32 = 1024 * 1024;
@@ -119,7 +119,7 @@ where
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(MAX_HEAD)
-            .handshake(stream)
+            .handshake(TokioIo::new(stream))
             .await?;
         let link = Arc::new(Link::default());
         link.carries(connection.current_max_send_streams());
@@ -182,7 +182,7 @@ impl<B> State<B> {
 
 /// A connection.
 struct Open<B> {
-    sender: SendRequest<Expected<B>>,
+    sender: SendRequest<Watched<B>>,
     link: Arc<Link>,
     /// When it was last used.
     used: Instant,
@@ -224,7 +224,7 @@ impl Link {
 
 /// Room for one request on a connection.
 pub(super) struct Stream<B> {
-    pub(super) sender: SendRequest<Expected<B>>,
+    pub(super) sender: SendRequest<Watched<B>>,
     pub(super) link: Arc<Link>,
 }
 

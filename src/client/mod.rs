@@ -1,13 +1,12 @@
 //! The client towards backends, for both sides of an experiment.
 //!
-//! It is made of hyper's connections, because these send a target's bytes as they came. It follows no redirect, decodes no body, heeds no proxy variable, and adds
+//! A target's bytes are sent as they came. It follows no redirect, decodes no body, heeds no proxy variable, and adds
 //! no header but the role (and a `Host` where a client of HTTP/1.0 sent none).
 //!
 //! # Layout
 //!
 //! - `connect`: TCP and TLS within a limit of time
 //! - `error`: why no answer came
-//! - `expect`: uploads that wait to be asked for
 //! - `headers`: what travels on, and what ends here
 //! - `http1`: connections that carry one request at a time
 //! - `http2`: shared connections to each backend
@@ -15,10 +14,10 @@
 //! - `resolve`: names to addresses
 //! - `timed`: a response's body with a limit of time
 //! - `unmeasured`: bodies whose size only their headers tell
+//! - `watched`: bodies of requests whose failure is noted
 
 mod connect;
 mod error;
-mod expect;
 mod headers;
 mod http1;
 mod http2;
@@ -26,19 +25,17 @@ mod origins;
 mod resolve;
 mod timed;
 mod unmeasured;
+mod watched;
 
 use std::error::Error as StdError;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::uri::PathAndQuery;
-use http::{Request, Response, StatusCode, Version, request};
+use http::{Request, Response, StatusCode, request};
 use http_body::Body;
-use hyper::body::Incoming;
-use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 pub use error::Error;
@@ -51,11 +48,10 @@ use crate::experiment::Role;
 use crate::threads::{PerThread, cores};
 use crate::tls;
 use connect::{Connector, Versions};
-use expect::{Expecting, expecting, watch};
-use headers::retain;
-use http1::{Http1, Sent, Unanswered};
+use http1::{Http1, Message, Sent, Unanswered};
 use http2::{Http2, Stream, make_http2};
-use timed::Held;
+use timed::Inner;
+use watched::Watched;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -77,7 +73,7 @@ pub struct Client<B> {
 
 #[derive(Debug)]
 struct Pools<B> {
-    http1: Http1<B>,
+    http1: Http1,
     /// Where some may be asked in HTTP/2.
     http2: Option<Http2<B>>,
 }
@@ -147,99 +143,129 @@ where
         &'c self,
         base: &'c BaseUrl,
         role: Role,
-        mut head: request::Parts,
+        head: request::Parts,
         body: B,
     ) -> impl Future<Output = Result<Response<Timed>, Error>> + Send + use<'c, B> {
-        let started = Instant::now();
-        let value = HeaderValue::from_static(role.name());
-        head.headers.insert(&ROLE_HEADER, value);
-        let may_upgrade = head.headers.contains_key(UPGRADE);
-        let begun = self.begin(base, Request::from_parts(head, body));
-        async move {
-            let asking = pin!(async {
-                match begun? {
-                    Begun::Sent(sent, asked) => self.answer(base, sent, asked).await,
-                    Begun::Waits(request) => Box::pin(self.ask(base, *request)).await,
-                }
-            });
-            let Timeouts {
-                first_byte,
-                exchange,
-                ..
-            } = self.timeouts;
-            let answer = match first_byte.into_iter().chain(exchange).min() {
-                Some(limit) => timeout_at(started + limit, asking)
-                    .await
-                    .map_err(|_elapsed| Error::late(limit))?,
-                None => asking.await,
-            };
-            let (response, kept) = answer?;
-            if let Some(problem) = problem(&response, may_upgrade) {
-                return Err(Error::protocol(problem));
-            }
-            let end = exchange.map(|limit| started + limit);
-            Ok(Timed::response(response, kept, end))
-        }
+        self.finish(base, self.begin(base, role, head, body))
     }
 
     /// Sends a request on a connection of HTTP/1.1 that is idle, unless there is none, or the backend may be one of
     /// HTTP/2.
-    fn begin(&self, base: &BaseUrl, mut request: Request<B>) -> Result<Begun<B>, Error> {
+    pub(crate) fn begin(
+        &self,
+        base: &BaseUrl,
+        role: Role,
+        head: request::Parts,
+        body: B,
+    ) -> Begun<B> {
+        let Timeouts {
+            first_byte,
+            exchange,
+            ..
+        } = self.timeouts;
+        let is_limited = first_byte.is_some() || exchange.is_some();
+        let started = is_limited.then(Instant::now);
         let pools = self.pools.here();
-        let may_be_http1 = pools.http2.is_none() || request.headers().contains_key(UPGRADE);
+        let may_upgrade = head.headers.contains_key(UPGRADE);
+        let may_be_http1 = pools.http2.is_none() || may_upgrade;
         let idle = may_be_http1.then(|| pools.http1.backend(base).ready());
-        let Some(connection) = idle.flatten() else {
-            return Ok(Begun::Waits(Box::new(request)));
+        let asked = match idle.flatten() {
+            None => Asked::Waits(Box::new((head, body, role))),
+            Some(connection) => match Message::new(head, body, base, role) {
+                Ok(message) => Asked::Sent(connection.send(message, true)),
+                Err(error) => Asked::Not(Box::new(error)),
+            },
         };
-        make_http1(&mut request, base)?;
-        let (request, asked) = expecting(request);
-        Ok(Begun::Sent(connection.send(request, true), asked))
+        Begun {
+            asked,
+            started,
+            may_upgrade,
+        }
+    }
+
+    /// Waits for the head of the response to what was begun.
+    pub(crate) async fn finish(
+        &self,
+        base: &BaseUrl,
+        begun: Begun<B>,
+    ) -> Result<Response<Timed>, Error> {
+        let Begun {
+            asked,
+            started,
+            may_upgrade,
+        } = begun;
+        let asking = async {
+            match asked {
+                Asked::Sent(sent) => self.answer(base, sent).await,
+                Asked::Waits(request) => Box::pin(self.ask(base, *request)).await,
+                Asked::Not(error) => Err(*error),
+            }
+        };
+        let Timeouts {
+            first_byte,
+            exchange,
+            ..
+        } = self.timeouts;
+        let after = |limit| started.map(|started| started + limit);
+        let limit = first_byte.into_iter().chain(exchange).min();
+        let answer = match limit.and_then(|limit| Some((limit, after(limit)?))) {
+            Some((limit, end)) => timeout_at(end, asking)
+                .await
+                .map_err(|_elapsed| Error::late(limit))?,
+            None => asking.await,
+        };
+        let response = answer?;
+        if let Some(problem) = problem(&response, may_upgrade) {
+            return Err(Error::protocol(problem));
+        }
+        let end = exchange.and_then(after);
+        Ok(Timed::response(response, end))
     }
 
     /// The answer to a request that was sent first of all.
-    async fn answer(
-        &self,
-        base: &BaseUrl,
-        sent: Sent<B>,
-        asked: Option<oneshot::Sender<()>>,
-    ) -> Result<Answered, Error> {
+    async fn answer(&self, base: &BaseUrl, sent: Sent<B>) -> Result<Response<Inner>, Error> {
         match sent.answer().await {
-            Ok((response, connection)) => Ok((response, Held::new((connection, asked)))),
-            Err(Unanswered::Unseen(request)) => {
+            Ok(response) => Ok(response.map(Inner::Http1)),
+            Err(Unanswered::Unseen(message)) => {
                 let retries = MAX_RETRIES - 1;
-                Box::pin(self.try_http1(base, (*request, asked), retries)).await
+                Box::pin(self.try_http1(base, message, retries)).await
             }
             Err(Unanswered::Failed(error)) => Err(error),
         }
     }
 
-    async fn ask(&self, base: &BaseUrl, mut request: Request<B>) -> Result<Answered, Error> {
+    async fn ask(
+        &self,
+        base: &BaseUrl,
+        (mut head, body, role): (request::Parts, B, Role),
+    ) -> Result<Response<Inner>, Error> {
         // A connection that is to become another protocol's can't be shared.
         if let Some(http2) = &self.pools.here().http2
-            && !request.headers().contains_key(UPGRADE)
+            && !head.headers.contains_key(UPGRADE)
             && let Some(connection) = connection(http2, base).await?
         {
+            let value = HeaderValue::from_static(role.name());
+            head.headers.insert(&ROLE_HEADER, value);
+            let request = Request::from_parts(head, body);
             return ask_http2(http2, connection, base, request).await;
         }
-        make_http1(&mut request, base)?;
-        self.try_http1(base, expecting(request), MAX_RETRIES).await
+        let message = Message::new(head, body, base, role)?;
+        self.try_http1(base, message, MAX_RETRIES).await
     }
 
     async fn try_http1(
         &self,
         base: &BaseUrl,
-        (mut request, asked): Expecting<B>,
+        mut message: Message<B>,
         mut retries: u32,
-    ) -> Result<Answered, Error> {
+    ) -> Result<Response<Inner>, Error> {
         let backend = self.pools.here().http1.backend(base);
         loop {
             let connection = backend.connection(base).await;
             let connection = connection.map_err(|error| Error::connecting(&*error))?;
-            match connection.send(request, retries > 0).answer().await {
-                Ok((response, connection)) => {
-                    return Ok((response, Held::new((connection, asked))));
-                }
-                Err(Unanswered::Unseen(again)) => request = *again,
+            match connection.send(message, retries > 0).answer().await {
+                Ok(response) => return Ok(response.map(Inner::Http1)),
+                Err(Unanswered::Unseen(again)) => message = again,
                 Err(Unanswered::Failed(error)) => return Err(error),
             }
             retries -= 1;
@@ -247,45 +273,36 @@ where
     }
 }
 
-/// A request, on its way or not.
-enum Begun<B>
-where
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<BoxError>,
-{
-    /// It is on its way. Also what its answer's body is to hold.
-    Sent(Sent<B>, Option<oneshot::Sender<()>>),
+/// A request that is on its way, if that was possible at once.
+pub(crate) struct Begun<B> {
+    asked: Asked<B>,
+    /// Where there is a limit of time.
+    started: Option<Instant>,
+    may_upgrade: bool,
+}
+
+enum Asked<B> {
+    /// It is on its way.
+    Sent(Sent<B>),
     /// It is for a connection that is to be waited for.
-    Waits(Box<Request<B>>),
+    Waits(Box<(request::Parts, B, Role)>),
+    /// It can't be asked.
+    Not(Box<Error>),
 }
 
-/// A response, and what its body is to hold.
-type Answered = (Response<Incoming>, Held);
-
-/// Makes a request one of HTTP/1.1 (RFC 9112 §3.2.1).
-fn make_http1<B: Body>(request: &mut Request<B>, base: &BaseUrl) -> Result<(), Error> {
-    *request.version_mut() = Version::HTTP_11;
-    if !request.headers().contains_key(HOST)
-        && let Ok(host) = HeaderValue::from_str(base.authority().as_str())
-    {
-        request.headers_mut().insert(HOST, host);
+impl<B> From<Error> for Begun<B> {
+    /// One that can't be asked.
+    fn from(error: Error) -> Self {
+        Self {
+            asked: Asked::Not(Box::new(error)),
+            started: None,
+            may_upgrade: false,
+        }
     }
-    let target = base.target(target(request.uri()));
-    *request.uri_mut() = target.map_err(|error| Error::uri(&error))?.into();
-    if request.headers().contains_key(TE) {
-        // It would have to be named in `Connection` here.
-        retain(request.headers_mut(), |name| *name != TE);
-    }
-    if is_of_unknown_length(request.headers(), request.body()) {
-        // hyper would leave the body of a GET out.
-        let chunked = HeaderValue::from_static("chunked");
-        request.headers_mut().insert(TRANSFER_ENCODING, chunked);
-    }
-    Ok(())
 }
 
-/// What is wrong with a response's head that hyper takes.
-fn problem(response: &Response<Incoming>, may_upgrade: bool) -> Option<&'static str> {
+/// What is wrong with a response's head that is well-formed.
+fn problem(response: &Response<Inner>, may_upgrade: bool) -> Option<&'static str> {
     let is_known = |coding: &HeaderValue| {
         let coding = coding.as_bytes();
         coding.eq_ignore_ascii_case(b"chunked") || coding.eq_ignore_ascii_case(b"identity")
@@ -315,14 +332,14 @@ async fn ask_http2<B>(
     mut connection: Stream<B>,
     base: &BaseUrl,
     mut request: Request<B>,
-) -> Result<Answered, Error>
+) -> Result<Response<Inner>, Error>
 where
     B: Body<Data = Bytes> + Replay + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
     make_http2(&mut request, base)?;
-    let (mut request, _never_asked) = expecting(request);
-    let broken = watch(&mut request);
+    let mut request = request.map(Watched::new);
+    let failed = request.body().failed();
     let mut retries = MAX_RETRIES;
     loop {
         let was_used = connection.link.is_marked();
@@ -331,14 +348,14 @@ where
         let mut error = match connection.sender.try_send_request(request).await {
             Ok(answer) => {
                 connection.link.mark();
-                return Ok((answer, Held::new(connection.link)));
+                return Ok(answer.map(|body| Inner::Http2(body, connection.link)));
             }
             Err(error) => error,
         };
         let unsent = error.take_message();
         let error = error.into_error();
         // HTTP/2 only resets the stream, and says no more of it.
-        if broken.as_ref().is_some_and(|it| it.load(Ordering::Relaxed)) {
+        if failed.load(Ordering::Relaxed) {
             return Err(Error::request_body(&error));
         }
         let may_be_repeated = error::was_never_begun(&error)
@@ -354,13 +371,6 @@ where
             None => return Err(Error::asking(&error)),
         };
     }
-}
-
-/// Whether only its end will tell how long a body is.
-fn is_of_unknown_length<B: Body>(headers: &HeaderMap, body: &B) -> bool {
-    !headers.contains_key(CONTENT_LENGTH)
-        && !body.is_end_stream()
-        && body.size_hint().exact().is_none()
 }
 
 /// The same request once more, if its body is there still.

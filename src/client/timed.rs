@@ -1,36 +1,37 @@
 //! A response's body with a limit of time.
 
-use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::BoxError;
+use super::http1::ResponseBody;
+use super::http2::Link;
 
 /// A response's body, which fails when its time is up, if that is limited.
 #[derive(Debug)]
 pub struct Timed {
-    inner: Incoming,
+    inner: Inner,
     deadline: Option<Pin<Box<Sleep>>>,
-    _held: Held,
 }
 
-/// What a response's body holds until it is dropped, and drops after what it reads from.
-pub(super) struct Held(#[expect(dead_code, reason = "it is only to be dropped")] Box<dyn Send>);
-
-impl Held {
-    pub(super) fn new(held: impl Send + 'static) -> Self {
-        Self(Box::new(held))
-    }
-}
-
-impl fmt::Debug for Held {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Held").finish_non_exhaustive()
-    }
+/// A response's body in either version of HTTP.
+#[derive(Debug)]
+pub(super) enum Inner {
+    /// With its connection.
+    Http1(ResponseBody),
+    /// With its part of a connection, which is dropped after it.
+    Http2(
+        Incoming,
+        #[expect(dead_code, reason = "it is only to be dropped")] Arc<Link>,
+    ),
 }
 
 /// Why a response's body did not come to its end.
@@ -41,20 +42,25 @@ pub enum BodyError {
     Late,
     /// The connection ended before, or went on in something else than HTTP.
     #[error(transparent)]
-    Broken(#[from] hyper::Error),
+    Broken(BoxError),
 }
 
 impl Timed {
-    pub(super) fn response(
-        response: Response<Incoming>,
-        held: Held,
-        deadline: Option<Instant>,
-    ) -> Response<Self> {
+    pub(super) fn response(response: Response<Inner>, deadline: Option<Instant>) -> Response<Self> {
         response.map(|inner| Self {
             inner,
             deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline))),
-            _held: held,
         })
+    }
+
+    /// The connection, which has become another protocol's, once all of the request has gone.
+    pub(crate) async fn upgraded(
+        self,
+    ) -> Option<impl AsyncRead + AsyncWrite + Send + Unpin + 'static> {
+        match self.inner {
+            Inner::Http1(body) => body.upgraded().await,
+            Inner::Http2(..) => None,
+        }
     }
 
     fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
@@ -75,15 +81,27 @@ impl Body for Timed {
         if self.is_late(cx) {
             return Poll::Ready(Some(Err(BodyError::Late)));
         }
-        let frame = Pin::new(&mut self.inner).poll_frame(cx);
-        frame.map(|frame| frame.map(|frame| frame.map_err(BodyError::from)))
+        let frame = match &mut self.inner {
+            Inner::Http1(body) => ready!(Pin::new(body).poll_frame(cx)),
+            Inner::Http2(body, _) => {
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                frame.map(|frame| frame.map_err(BoxError::from))
+            }
+        };
+        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        match &self.inner {
+            Inner::Http1(body) => body.is_end_stream(),
+            Inner::Http2(body, _) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        match &self.inner {
+            Inner::Http1(body) => body.size_hint(),
+            Inner::Http2(body, _) => body.size_hint(),
+        }
     }
 }

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use axum::extract::Request;
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, request};
 use tracing::{enabled, info};
 
 use crate::experiment::Role;
@@ -18,11 +17,11 @@ pub(super) struct Access {
 
 impl Access {
     /// `None` when nobody logs it, so that it costs nothing then.
-    pub(super) fn of(role: Role, request: &Request) -> Option<Self> {
+    pub(super) fn of(role: Role, head: &request::Parts) -> Option<Self> {
         enabled!(target: "miffy::access", tracing::Level::INFO).then(|| Self {
             role,
-            method: request.method().clone(),
-            path: request.uri().path().to_owned(),
+            method: head.method.clone(),
+            path: head.uri.path().to_owned(),
         })
     }
 

@@ -4,9 +4,7 @@
 //! request's head to the last byte of it and of its response (or to the end of what it was upgraded to), and
 //! *quiet* otherwise. All but busy are limited in time: what happens then is up to the client and the reference.
 //!
-//! A task beside the connection looks at it now and then, so that requests need no timers. Where it has been quiet
-//! for a moment, it can be *parked*: what reads and writes its messages is put away, and it waits for its next byte
-//! with no more than its socket and one timer. So does a fresh one.
+//! A task beside the connection looks at it now and then, so that requests need no timers.
 
 mod noted;
 
@@ -20,7 +18,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Version;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -35,6 +32,9 @@ const LAST_CHANCE: Duration = Duration::from_millis(500);
 
 /// How long a client of HTTP/2 that was told to end its connection may take to do so.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+/// It has just become what it is: whoever looks next will see since when, so that requests need no clock for it.
+const SINCE_NOW: u64 = u64::MAX;
 
 /// A client's connection, shared by all that happens on it, and open as long as anything does.
 #[derive(Debug)]
@@ -52,11 +52,13 @@ pub(super) struct ClientConnection {
     /// Whether bytes wait for the client to read on.
     is_blocked: AtomicBool,
     is_http2: AtomicBool,
+    /// Whether it is to carry no further request.
+    is_ending: AtomicBool,
     /// Whether its requests know no chunks.
     is_http10: AtomicBool,
     /// Whether a response broke off in a way that only its end can tell.
     is_cut: AtomicBool,
-    /// When it last became quiet or receiving, in milliseconds since it was opened.
+    /// When it last became quiet or receiving, in milliseconds since it was opened; or [`SINCE_NOW`].
     since: AtomicU64,
     _held: Held,
 }
@@ -77,8 +79,6 @@ pub(super) struct Patience {
     pub(super) head: Duration,
     /// Quiet; `None` for no limit.
     pub(super) quiet: Option<Duration>,
-    /// Quiet and not parked.
-    pub(super) ready: Duration,
 }
 
 impl Patience {
@@ -86,7 +86,6 @@ impl Patience {
         Self {
             head: limit,
             quiet: Some(limit),
-            ready: limit,
         }
     }
 }
@@ -94,8 +93,6 @@ impl Patience {
 /// What is to be done with a connection that has been something for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
-    /// Park it.
-    Park,
     /// Let it end in order.
     Close,
     /// End it.
@@ -114,6 +111,7 @@ impl ClientConnection {
             is_receiving: AtomicBool::new(false),
             is_blocked: AtomicBool::new(false),
             is_http2: AtomicBool::new(false),
+            is_ending: AtomicBool::new(false),
             is_http10: AtomicBool::new(false),
             is_cut: AtomicBool::new(false),
             since: AtomicU64::new(0),
@@ -144,6 +142,15 @@ impl ClientConnection {
         self.is_cut.store(is_hidden, Ordering::Relaxed);
     }
 
+    /// Has it carry no further request.
+    pub(super) fn end(&self) {
+        self.is_ending.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.is_ending.load(Ordering::Relaxed)
+    }
+
     pub(super) fn is_http2(&self) -> bool {
         self.is_http2.load(Ordering::Relaxed)
     }
@@ -152,21 +159,14 @@ impl ClientConnection {
         self.is_begun.load(Ordering::Relaxed)
     }
 
-    /// Ends when it has been something for too long, or a quarter longer; or when it can be parked.
+    /// Ends when it has been something for too long, or a quarter longer.
     async fn overdue(&self, patience: Patience) -> Order {
         let shortest = patience.quiet.unwrap_or(patience.head).min(patience.head);
-        let mut pause = shortest / 4;
-        if !self.is_http2() {
-            pause = pause.min(patience.ready);
-        }
         loop {
             if let Some(order) = self.is_overdue(patience) {
                 return order;
             }
-            if self.can_be_parked(patience) {
-                return Order::Park;
-            }
-            sleep(pause).await;
+            sleep(shortest / 8).await;
         }
     }
 
@@ -192,24 +192,8 @@ impl ClientConnection {
         }
         self.mark();
         while self.is_overdue(Patience::of(FAREWELL)).is_none() {
-            sleep(FAREWELL / 4).await;
+            sleep(FAREWELL / 8).await;
         }
-    }
-
-    /// Ends when a connection on which nothing happens has been what it is for too long.
-    pub(super) async fn expires(&self, patience: Patience, closing: &CancellationToken) -> Order {
-        tokio::select! {
-            order = self.lasts(patience) => order,
-            () = closing.cancelled() => self.lasts(self.last_chance(patience)).await,
-        }
-    }
-
-    async fn lasts(&self, patience: Patience) -> Order {
-        let Some((limit, order)) = self.limit(patience) else {
-            return std::future::pending().await;
-        };
-        sleep(limit.saturating_sub(self.lasted())).await;
-        order
     }
 
     /// What remains of patience when miffy stops.
@@ -220,12 +204,6 @@ impl ClientConnection {
         } else {
             Patience::of(LAST_CHANCE)
         }
-    }
-
-    /// Whether nothing is lost with what reads and writes its messages, if that waits for its next byte.
-    pub(super) fn can_be_parked(&self, patience: Patience) -> bool {
-        let is_quiet = !self.is_in_use() && !self.is_head_due();
-        is_quiet && !self.is_http2() && self.lasted() >= patience.ready
     }
 
     fn is_overdue(&self, patience: Patience) -> Option<Order> {
@@ -256,16 +234,23 @@ impl ClientConnection {
 
     /// How long it has been what it is.
     fn lasted(&self) -> Duration {
-        let since = Duration::from_millis(self.since.load(Ordering::Relaxed));
-        self.opened.elapsed().saturating_sub(since)
+        let open = self.opened.elapsed();
+        let now = u64::try_from(open.as_millis()).unwrap_or(SINCE_NOW - 1);
+        let fresh =
+            self.since
+                .compare_exchange(SINCE_NOW, now, Ordering::Relaxed, Ordering::Relaxed);
+        let since = fresh.map_or_else(|since| since, |_| now);
+        open.saturating_sub(Duration::from_millis(since))
     }
 
     /// Bytes came.
-    fn received(&self) {
+    fn came(&self) {
         self.is_begun.store(true, Ordering::Relaxed);
-        if self.busy.load(Ordering::Relaxed) == 0
-            && !self.is_receiving.swap(true, Ordering::Relaxed)
-        {
+    }
+
+    /// Part of a head is there.
+    pub(super) fn receives(&self) {
+        if !self.is_receiving.swap(true, Ordering::Relaxed) {
             self.mark();
         }
     }
@@ -281,8 +266,7 @@ impl ClientConnection {
     }
 
     fn mark(&self) {
-        let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.since.store(now, Ordering::Relaxed);
+        self.since.store(SINCE_NOW, Ordering::Relaxed);
     }
 }
 
@@ -327,26 +311,26 @@ impl Drop for Busy {
 
 /// A request's body, which keeps its connection busy until its end.
 #[derive(Debug)]
-pub(super) struct Received {
-    inner: Incoming,
+pub(super) struct Received<B> {
+    inner: B,
     busy: Option<Busy>,
 }
 
-impl Received {
-    pub(super) fn new(inner: Incoming, connection: &Arc<ClientConnection>) -> Self {
+impl<B> Received<B> {
+    pub(super) fn new(inner: B, connection: &Arc<ClientConnection>) -> Self {
         let busy = Some(connection.begin());
         Self { inner, busy }
     }
 }
 
-impl Body for Received {
+impl<B: Body<Data = Bytes> + Unpin> Body for Received<B> {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let frame = Pin::new(&mut self.inner).poll_frame(cx);
         if matches!(frame, Poll::Ready(None | Some(Err(_)))) || self.inner.is_end_stream() {
             self.busy = None;

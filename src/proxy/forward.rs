@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue};
@@ -31,10 +30,15 @@ const LINGER: Duration = Duration::from_secs(5);
 
 /// Answers a request. Its connection stays busy until the last byte of a backend's response, or until there is an answer
 /// of miffy's own.
-pub(super) async fn answer(proxy: &Arc<Proxy>, busy: Busy, mut request: Request) -> Response {
-    if let Some(answer) = objection::to(&request) {
+pub(super) async fn answer(
+    proxy: &Arc<Proxy>,
+    busy: Busy,
+    mut head: request::Parts,
+    body: Body,
+) -> Response {
+    if let Some(answer) = objection::to(&head) {
         let mut response = answer.response();
-        if request.version() != Version::HTTP_2 {
+        if head.version != Version::HTTP_2 {
             // Whoever sent this may see the next request elsewhere.
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
@@ -43,28 +47,33 @@ pub(super) async fn answer(proxy: &Arc<Proxy>, busy: Busy, mut request: Request)
     }
     let plan = proxy.plan.load_full();
     // Conditions and samples are the same in every version of HTTP.
-    client::unify(&mut request);
-    let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+    client::unify(&mut head);
+    let (method, uri, headers) = (&head.method, &head.uri, &head.headers);
     let Some(lane) = plan.experiments.find(method, uri, headers) else {
-        return pass(proxy, busy, &plan.upstream(), request).await;
+        return pass(proxy, busy, &plan.upstream(), head, body).await;
     };
     match lane.experiment.admit(method, uri, headers) {
         Ok(()) => match &lane.race {
-            None => mirror(proxy, busy, lane, request).await,
-            Some(race) => Box::pin(race::answer(proxy, busy, lane, race, request)).await,
+            None => mirror(proxy, busy, lane, head, body).await,
+            Some(race) => Box::pin(race::answer(proxy, busy, lane, race, head, body)).await,
         },
         Err(skip) => {
             lane.mirror.skip(method, uri, skip);
-            pass(proxy, busy, &lane.reference(), request).await
+            pass(proxy, busy, &lane.reference(), head, body).await
         }
     }
 }
 
 /// Answers a request that is mirrored, and offers it to the mirror.
-async fn mirror(proxy: &Proxy, busy: Busy, lane: &Lane, request: Request) -> Response {
+async fn mirror(
+    proxy: &Proxy,
+    busy: Busy,
+    lane: &Lane,
+    mut head: request::Parts,
+    body: Body,
+) -> Response {
     let destination = lane.reference();
-    let live = Live::begin(proxy, busy, Role::Reference, &request);
-    let (mut head, body) = request.into_parts();
+    let live = Live::begin(proxy, busy, Role::Reference, &head);
     live.make_end_to_end(&mut head);
     let (body, upload, request_body) = tee_request(body, &proxy.limits);
     let (slot, reference) = capture::slot();
@@ -96,11 +105,11 @@ async fn pass(
     proxy: &Proxy,
     busy: Busy,
     destination: &Destination<'_>,
-    mut request: Request,
+    mut head: request::Parts,
+    body: Body,
 ) -> Response {
-    let live = Live::begin(proxy, busy, Role::Upstream, &request);
-    let upgrade = Upgrade::asked_for(&mut request);
-    let (mut head, body) = request.into_parts();
+    let live = Live::begin(proxy, busy, Role::Upstream, &head);
+    let upgrade = Upgrade::asked_for(&mut head);
     live.make_end_to_end(&mut head);
     if let Some(upgrade) = &upgrade {
         upgrade.write(&mut head.headers);
@@ -138,7 +147,7 @@ pub(super) struct Live<'p> {
 }
 
 impl<'p> Live<'p> {
-    pub(super) fn begin(proxy: &'p Proxy, busy: Busy, role: Role, request: &Request) -> Self {
+    pub(super) fn begin(proxy: &'p Proxy, busy: Busy, role: Role, head: &request::Parts) -> Self {
         let metrics = match role {
             Role::Reference | Role::Candidate | Role::Secondary => &proxy.metrics.reference,
             Role::Upstream => &proxy.metrics.upstream,
@@ -151,7 +160,7 @@ impl<'p> Live<'p> {
                 _in_flight: Counted::begin(&proxy.in_flight),
                 connection: busy,
             },
-            access: Access::of(role, request),
+            access: Access::of(role, head),
             started: Instant::now(),
         }
     }

@@ -1,34 +1,33 @@
 //! Requests that can't be passed on in a way that everybody behind would understand alike.
 //!
-//! What is malformed in itself, hyper has refused by now.
+//! What is malformed in itself has been refused by now.
 
-use axum::extract::Request;
 use http::header::{HOST, HeaderMap, TRANSFER_ENCODING};
 use http::uri::Authority;
-use http::{HeaderValue, Method, Version};
+use http::{HeaderValue, Method, Version, request};
 
 use super::error::{self, OwnAnswer};
 
 /// The answer to a request that is not to be passed on; `None` if there is nothing against it.
-pub(super) fn to(request: &Request) -> Option<&'static OwnAnswer> {
-    if request.method() == Method::CONNECT {
+pub(super) fn to(head: &request::Parts) -> Option<&'static OwnAnswer> {
+    if head.method == Method::CONNECT {
         return Some(&error::CONNECT);
     }
-    if !is_for_one_host(request) {
+    if !is_for_one_host(head) {
         return Some(&error::BAD_HOST);
     }
-    (!is_chunked_at_most(request.headers())).then_some(&error::UNKNOWN_CODING)
+    (!is_chunked_at_most(&head.headers)).then_some(&error::UNKNOWN_CODING)
 }
 
 /// Whether it is clear what a request asks for: one valid host is named, if HTTP/1.0 does not leave it
 /// out, or HTTP/2 put it into the target (RFC 9112 §3.2, RFC 9113 §8.3.1).
-fn is_for_one_host(request: &Request) -> bool {
-    let mut hosts = request.headers().get_all(HOST).iter();
+fn is_for_one_host(head: &request::Parts) -> bool {
+    let mut hosts = head.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (Some(host), None) => is_host(host),
-        (None, None) => match request.version() {
+        (None, None) => match head.version {
             Version::HTTP_11 => false,
-            Version::HTTP_2 => request.uri().authority().is_some(),
+            Version::HTTP_2 => head.uri.authority().is_some(),
             _ => true,
         },
         (_, Some(_)) => false,

@@ -3,7 +3,6 @@
 use std::borrow::Borrow;
 use std::sync::Arc;
 
-use futures_util::future::{Either, ready};
 use http::{Response, request};
 
 use super::LiveBody;
@@ -102,9 +101,10 @@ impl Destination<'_> {
         let rewritten = self.rewrite.map_or(Ok(()), |(experiment, rewrite)| {
             experiment.rewrite(rewrite, &mut head)
         });
-        match rewritten {
-            Ok(()) => Either::Left(self.client.send(self.base, role, head, body)),
-            Err(error) => Either::Right(ready(Err(error.into()))),
-        }
+        let begun = match rewritten {
+            Ok(()) => self.client.begin(self.base, role, head, body),
+            Err(error) => client::Error::from(error).into(),
+        };
+        self.client.finish(self.base, begun)
     }
 }

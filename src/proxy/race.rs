@@ -9,7 +9,6 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, join, join_all};
@@ -109,10 +108,10 @@ pub(super) async fn answer(
     busy: Busy,
     lane: &Arc<Lane>,
     race: &Race,
-    request: Request,
+    mut head: request::Parts,
+    body: Body,
 ) -> Response {
-    let live = Live::begin(proxy, busy, Role::Reference, &request);
-    let (mut head, body) = request.into_parts();
+    let live = Live::begin(proxy, busy, Role::Reference, &head);
     live.make_end_to_end(&mut head);
     // The upload is read, whatever a backend may say to that.
     head.headers.remove(EXPECT);

@@ -1,7 +1,7 @@
 //! The accept loop: HTTP/1.1 and HTTP/2 with prior knowledge on one port, over TLS if that is configured.
 
 mod carry;
-mod protocol;
+mod http1;
 mod service;
 
 use std::future::poll_fn;
@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use hyper::server::conn::http2;
+use hyper_util::rt::TokioExecutor;
 use metrics::Counter;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -21,20 +23,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use self::protocol::Protocols;
 use super::Proxy;
 use super::connection::ClientConnection;
 use super::counted::Counted;
 use crate::config::Clients;
+use crate::http1::Heads;
 use crate::telemetry::Throttle;
 use crate::telemetry::metrics::{CLIENT_LIMITS, counter};
 use crate::threads::Seats;
 
 /// How long to wait after an accept that failed for want of something, such as file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// How long a connection is quiet at least before it is parked, and at most twice as long. A client that has the next request at hand sends it sooner.
-const READY: Duration = Duration::from_secs(1);
 
 /// Whether an accept loop runs.
 #[derive(Debug, Clone, Default)]
@@ -66,7 +65,6 @@ impl Drop for AliveGuard {
 #[derive(Debug, Clone, Default)]
 pub struct Connections {
     open: Arc<AtomicUsize>,
-    parked: Arc<AtomicUsize>,
     tracker: TaskTracker,
     leaving: Arc<AtomicBool>,
     closing: CancellationToken,
@@ -98,9 +96,7 @@ pub struct Server {
     proxy: Arc<Proxy>,
     limits: Clients,
     tls: Option<TlsAcceptor>,
-    protocols: Protocols,
-    /// How long a connection is quiet before it is parked.
-    ready: Duration,
+    http2: http2::Builder<TokioExecutor>,
     seats: Seats,
     /// Connections that may still be opened.
     permits: Option<Arc<Semaphore>>,
@@ -129,13 +125,17 @@ impl Server {
         tls: Option<TlsAcceptor>,
         seats: Seats,
     ) -> Self {
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        // A response's date is the backend's, if it sends one.
+        http2
+            .auto_date_header(false)
+            .max_header_list_size(u32::try_from(limits.max_head).unwrap_or(u32::MAX));
         let limit = |name| counter(CLIENT_LIMITS, Some(("limit", name)));
         Self {
             proxy,
             limits,
             tls,
-            protocols: Protocols::within(&limits),
-            ready: READY,
+            http2,
             seats,
             permits: limits.max_connections.map(Semaphore::new).map(Arc::new),
             metrics: ServerMetrics {
@@ -199,6 +199,14 @@ impl Server {
         self.metrics.max_connections.increment(1);
         let permit = permits.clone().acquire_owned().await;
         permit.map_err(io::Error::other)
+    }
+
+    /// How large requests' heads may be.
+    fn heads(&self) -> Heads {
+        Heads {
+            max_bytes: self.limits.max_head,
+            max_headers: self.limits.max_headers,
+        }
     }
 
     fn spawn(

@@ -3,32 +3,69 @@
 //! The request is passed on as it is; if the backend agrees with a 101, the two connections are joined
 //! and miffy only carries bytes.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use axum::body::Body;
-use axum::extract::Request;
 use axum::response::Response;
+use futures_util::future::join;
 use http::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
-use hyper::upgrade::{OnUpgrade, on};
-use hyper_util::rt::TokioIo;
-use tokio::io::copy_bidirectional;
+use http::{Version, request};
+use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
+use tokio::sync::oneshot;
 use tracing::debug;
 
 use super::forward::Guard;
 use crate::client::Timed;
 use crate::experiment::asks_for_upgrade;
 
+/// A connection's bytes in both directions.
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// A client's connection that has become another protocol's.
+type Taken = oneshot::Receiver<Box<dyn Duplex>>;
+
+/// The server's end of a client's wish: where its connection goes once it has the backend's consent.
+pub(super) struct Takeover(oneshot::Sender<Box<dyn Duplex>>);
+
+/// The other end, an extension of the request.
+#[derive(Clone)]
+struct Offer(Arc<Mutex<Option<Taken>>>);
+
+impl Takeover {
+    /// Offers the connection of a request that asks for it, to whoever passes it on.
+    pub(super) fn offer_to(head: &mut request::Parts) -> Option<Self> {
+        // There is none in HTTP/1.0 (RFC 9110 §7.8).
+        if head.version != Version::HTTP_11 || !asks_for_upgrade(&head.headers) {
+            return None;
+        }
+        let (sender, taken) = oneshot::channel();
+        let offer = Offer(Arc::new(Mutex::new(Some(taken))));
+        head.extensions.insert(offer);
+        Some(Self(sender))
+    }
+
+    /// Gives the connection away.
+    pub(super) fn give(self, connection: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
+        let _unwanted = self.0.send(Box::new(connection));
+    }
+}
+
 /// A client's wish to upgrade its connection.
 pub(super) struct Upgrade {
-    client: OnUpgrade,
+    client: Taken,
     protocols: Vec<HeaderValue>,
 }
 
 impl Upgrade {
-    pub(super) fn asked_for(request: &mut Request) -> Option<Self> {
-        if !asks_for_upgrade(request.headers()) {
-            return None;
-        }
-        let protocols = request.headers().get_all(UPGRADE).iter().cloned().collect();
-        let client = on(request);
+    pub(super) fn asked_for(head: &mut request::Parts) -> Option<Self> {
+        let Offer(offer) = head.extensions.remove()?;
+        let client = offer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()?;
+        let protocols = head.headers.get_all(UPGRADE).iter().cloned().collect();
         Some(Self { client, protocols })
     }
 
@@ -41,20 +78,18 @@ impl Upgrade {
     }
 
     /// Passes the backend's consent on, and joins the connections once the client has it.
-    pub(super) fn accept(self, mut response: http::Response<Timed>, guard: Guard) -> Response {
-        let backend = on(&mut response);
+    pub(super) fn accept(self, response: http::Response<Timed>, guard: Guard) -> Response {
+        let (head, backend) = response.into_parts();
         tokio::spawn(async move {
             let _guard = guard;
-            let (client, backend) = match tokio::try_join!(self.client, backend) {
-                Ok(connections) => connections,
-                Err(error) => return debug!(%error, "an upgrade was not completed"),
+            let (Ok(mut client), Some(mut backend)) = join(self.client, backend.upgraded()).await
+            else {
+                return debug!("an upgrade was not completed");
             };
-            let ended =
-                copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(backend)).await;
-            if let Err(error) = ended {
+            if let Err(error) = copy_bidirectional(&mut client, &mut backend).await {
                 debug!(%error, "an upgraded connection broke off");
             }
         });
-        response.map(|_empty| Body::empty())
+        Response::from_parts(head, Body::empty())
     }
 }

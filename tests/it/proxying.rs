@@ -1092,3 +1092,268 @@ async fn a_client_that_does_not_read_holds_the_reference_back() {
     }
     miffy.stop().await;
 }
+
+/// Reads each request's head, answers it with these bytes all at once, and tells what it was asked for.
+async fn answering_again_and_again(answer: Vec<u8>) -> (Backend, Arc<AtomicUsize>) {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = connections.clone();
+    let backend = Backend::raw(move |mut stream| {
+        let answer = answer.clone();
+        counted.fetch_add(1, Ordering::Relaxed);
+        async move {
+            while !read_head(&mut stream).await.is_empty() {
+                if stream.write_all(&answer).await.is_err() {
+                    return;
+                }
+            }
+        }
+    })
+    .await;
+    (backend, connections)
+}
+
+/// Response splitting: what a backend sends behind a response is nobody's answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_behind_a_response_is_not_taken_for_the_next_one() {
+    let broker = Broker::start();
+    for size in [0, 2, 20_000, 40_000, 50_000, 60_000, 90_000] {
+        let mut answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {size}\r\n\r\n").into_bytes();
+        answer.extend(vec![b'a'; size]);
+        answer.extend(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nEVIL");
+        let (backend, _) = answering_again_and_again(answer).await;
+        let miffy = between(&backend, &backend, &broker);
+        let mut client = Client::connect(miffy.address).await;
+        for turn in 0..4 {
+            let answer = client.ask("GET", "/outside").await;
+            assert_eq!(answer.body.len(), size, "request {turn} of {size} bytes");
+        }
+        miffy.stop().await;
+    }
+}
+
+/// A connection that is known to be closed is not used, whatever was read on it before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_its_backend_closed_long_ago_costs_no_request() {
+    let broker = Broker::start();
+    for size in [2, 40_000, 50_000, 60_000, 90_000] {
+        let backend = Backend::raw(move |mut stream| async move {
+            read_head(&mut stream).await;
+            let mut answer =
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {size}\r\n\r\n").into_bytes();
+            answer.extend(vec![b'a'; size]);
+            let _gone = stream.write_all(&answer).await;
+        })
+        .await;
+        let miffy = between(&backend, &backend, &broker);
+        let mut client = Client::connect(miffy.address).await;
+        for turn in 0..3 {
+            let answer = client.ask("POST", "/outside").await;
+            assert_eq!(answer.status(), 200, "request {turn} of {size} bytes");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        miffy.stop().await;
+    }
+}
+
+/// Many clients send all before they read anything. A backend that answers meanwhile, and at length, does not mind.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_goes_on_though_the_answer_to_it_is_not_read() {
+    const SIZE: usize = 32 * 1024 * 1024;
+    let broker = Broker::start();
+    let backend = Backend::raw(move |mut stream| async move {
+        read_head(&mut stream).await;
+        let (mut from, mut to) = stream.split();
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {SIZE}\r\n\r\n");
+        let answered = async {
+            to.write_all(head.as_bytes()).await?;
+            to.write_all(&vec![b'a'; SIZE]).await
+        };
+        let mut room = vec![0; SIZE];
+        let (_, _) = tokio::join!(answered, from.read_exact(&mut room));
+    })
+    .await;
+    let miffy = between(&backend, &backend, &broker);
+    for path in BOTH_PATHS {
+        let mut stream = miffy
+            .send(format!(
+                "POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {SIZE}\r\nConnection: close\r\n\r\n"
+            ))
+            .await;
+        let body = vec![b'b'; SIZE];
+        let sent = tokio::time::timeout(Duration::from_secs(10), stream.write_all(&body)).await;
+        sent.unwrap_or_else(|_| panic!("the upload to {path} stands still"))
+            .unwrap();
+        let mut answer = Vec::new();
+        within("the answer", stream.read_to_end(&mut answer))
+            .await
+            .unwrap();
+        assert!(answer.len() > SIZE);
+    }
+    miffy.stop().await;
+}
+
+/// RFC 9110 §8.6: a length that is said twice is to be one before it goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_length_that_a_response_says_twice_goes_on_as_one() {
+    let broker = Broker::start();
+    for lengths in [
+        "Content-Length: 5\r\nContent-Length: 5\r\n",
+        "Content-Length: 5, 5\r\n",
+    ] {
+        let answer = format!("HTTP/1.1 200 OK\r\n{lengths}\r\nhello");
+        let (backend, _) = answering_again_and_again(answer.into_bytes()).await;
+        let miffy = between(&backend, &backend, &broker);
+        for path in BOTH_PATHS {
+            for method in ["GET", "POST"] {
+                let mut stream = miffy
+                    .send(format!("{method} {path} HTTP/1.1\r\nHost: a\r\n\r\n"))
+                    .await;
+                let head = within("an answer", read_head(&mut stream)).await;
+                let head = head.to_lowercase();
+                let lines: Vec<&str> = head
+                    .split("\r\n")
+                    .filter(|line| line.starts_with("content-length:"))
+                    .collect();
+                // Or it is refused, or in chunks.
+                assert!(
+                    lines == ["content-length: 5"]
+                        || head.starts_with("http/1.1 502")
+                        || lines.is_empty(),
+                    "{method} {path} {lengths:?}: {head}"
+                );
+            }
+        }
+        miffy.stop().await;
+    }
+}
+
+/// RFC 9110 §7.8: HTTP/1.0 has no `Upgrade`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_http10_can_not_upgrade() {
+    let broker = Broker::start();
+    let (sender, mut heads) = mpsc::unbounded_channel();
+    let reference = Backend::raw(move |mut stream| {
+        let sender = sender.clone();
+        async move {
+            let head = read_head(&mut stream).await.to_lowercase();
+            let answer: &[u8] = if head.contains("\r\nupgrade:") {
+                b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n"
+            } else {
+                b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+            };
+            let _test_is_over = sender.send(head);
+            stream.write_all(answer).await.unwrap();
+        }
+    })
+    .await;
+    let miffy = between(&reference, &reference, &broker);
+    let request =
+        "GET /outside HTTP/1.0\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+    let mut stream = miffy.send(request).await;
+    let head = within("an answer", read_head(&mut stream)).await;
+    let asked = within("a request", heads.recv()).await.unwrap();
+    assert!(head.starts_with("HTTP/1.0 200"), "{head} to {asked}");
+    miffy.stop().await;
+}
+
+/// `docker exec` does so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_with_a_body_can_be_upgraded() {
+    let broker = Broker::start();
+    // Consents before the body has come, or behind it.
+    for is_early in [false, true] {
+        let reference = Backend::raw(move |mut stream| async move {
+            read_head(&mut stream).await;
+            let answer =
+                b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
+            let mut body = [0; 4];
+            if is_early {
+                stream.write_all(answer).await.unwrap();
+            }
+            stream.read_exact(&mut body).await.unwrap();
+            assert_eq!(body, *b"body");
+            if !is_early {
+                stream.write_all(answer).await.unwrap();
+            }
+            let (mut from, mut to) = stream.split();
+            tokio::io::copy(&mut from, &mut to).await.unwrap();
+        })
+        .await;
+        let miffy = between(&reference, &reference, &broker);
+        for path in BOTH_PATHS {
+            for pause in [0, 300] {
+                let request = format!(
+                    "POST {path} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 4\r\n\r\n"
+                );
+                let mut stream = miffy.send(&request).await;
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+                stream.write_all(b"bodynot http").await.unwrap();
+                let head = within("an answer", read_head(&mut stream)).await;
+                assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+                let mut back = [0; 8];
+                let what = format!("early: {is_early}, {path}, pause: {pause}");
+                within(&what, stream.read_exact(&mut back))
+                    .await
+                    .unwrap_or_else(|error| panic!("{what}: {error}"));
+                assert_eq!(&back, b"not http");
+            }
+        }
+        miffy.stop().await;
+    }
+}
+
+/// What miffy takes from a request's headers is not to come behind them: some backends make no difference.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trailer_claims_no_role_and_says_nothing_of_the_connection() {
+    let broker = Broker::start();
+    let (sender, mut read) = mpsc::unbounded_channel();
+    let backend = Backend::raw(move |mut stream| {
+        let sender = sender.clone();
+        async move {
+            read_head(&mut stream).await;
+            let mut body = Vec::new();
+            while !body.ends_with(b"\r\n\r\n") {
+                if stream.read_buf(&mut body).await.unwrap() == 0 {
+                    return;
+                }
+            }
+            let _test_is_over = sender.send(latin1(&body).to_lowercase());
+            let ok = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            stream.write_all(ok).await.unwrap();
+        }
+    })
+    .await;
+    let miffy = between(&backend, &backend, &broker);
+    for declared in ["", "Trailer: X-Sum, X-Shadow-Test-Role, Connection\r\n"] {
+        let request = format!(
+            "POST /outside HTTP/1.1\r\nHost: a\r\n{declared}Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\nX-Shadow-Test-Role: admin\r\nConnection: close\r\n\r\n"
+        );
+        let mut stream = miffy.send(&request).await;
+        let head = within("an answer", read_head(&mut stream)).await;
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        let body = within("a body", read.recv()).await.unwrap();
+        assert!(!body.contains("role"), "{declared:?}: {body:?}");
+        assert!(!body.contains("connection"), "{declared:?}: {body:?}");
+    }
+    miffy.stop().await;
+}
+
+/// RFC 9112 §9.3: whoever is not told that a connection ends may use it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_its_own_to_an_upload_that_was_not_asked_for_tells_of_the_connections_end() {
+    let broker = Broker::start();
+    let miffy = Setup::of(nobody(), nobody(), &broker).start();
+    for path in BOTH_PATHS {
+        let mut stream = miffy
+            .send(format!("PUT {path} HTTP/1.1\r\n{EXPECTING}"))
+            .await;
+        let head = within("the answer", read_head(&mut stream)).await;
+        assert!(head.starts_with("HTTP/1.1 502"), "{head}");
+        let mut rest = Vec::new();
+        let wait = tokio::time::timeout(Duration::from_secs(3), stream.read_to_end(&mut rest));
+        let is_closed = wait.await.is_ok();
+        let tells = head.to_lowercase().contains("\r\nconnection: close\r\n");
+        assert_eq!(is_closed, tells, "{path}: {head}");
+    }
+    miffy.stop().await;
+}

@@ -1,17 +1,18 @@
 //! One connection, from its handshake to its end.
 
+use std::pin::pin;
 use std::sync::Arc;
 
-use tokio::io::AsyncWriteExt;
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use super::super::connection::{ClientConnection, Noted, Order, Patience, Socket, watch};
-use super::super::counted::Counted;
-use super::service::ClientService;
-use super::{Connections, Server};
+use super::service::{ClientService, Http2Service};
+use super::{Connections, Server, http1};
+use crate::http1::Wire;
 
 impl Server {
     /// Serves one connection over TLS to its end.
@@ -36,7 +37,6 @@ impl Server {
         Patience {
             head: self.limits.head_timeout,
             quiet: self.limits.idle_timeout,
-            ready: self.ready,
         }
     }
 
@@ -59,77 +59,52 @@ impl Server {
         connection: Arc<ClientConnection>,
         connections: &Connections,
     ) {
-        let mut io = Noted::new(io, connection);
-        loop {
-            if io.is_read() && !self.park(&mut io, connections).await {
-                return;
-            }
-            // It is large, and gone while the connection is parked.
-            match Box::pin(self.converse(io, connections)).await {
-                Some(quiet) => io = quiet,
-                None => return,
-            }
-        }
-    }
-
-    /// Waits for the next bytes of a connection; whether there may be something to be read, if only its end.
-    async fn park<IO: Socket>(&self, io: &mut Noted<IO>, connections: &Connections) -> bool {
-        let _parked = Counted::begin(&connections.parked);
-        let connection = io.connection().clone();
-        loop {
-            tokio::select! {
-                biased;
-                arrived = io.arrive() => match arrived {
-                    Ok(false) => {}
-                    Ok(true) => return true,
-                    Err(error) => {
-                        debug!(%error, "a client's connection ended");
-                        return false;
-                    }
-                },
-                order = connection.expires(self.patience(), &connections.closing) => {
-                    if order == Order::Drop {
-                        self.metrics.head_timeout.increment(1);
-                    } else {
-                        let _gone = io.shutdown().await;
-                    }
-                    return false;
-                }
-            }
-        }
-    }
-
-    /// Serves the requests of a connection; gives it back when it can be parked.
-    async fn converse<IO: Socket>(
-        &self,
-        io: Noted<IO>,
-        connections: &Connections,
-    ) -> Option<Noted<IO>> {
-        let connection = io.connection().clone();
+        let io = Noted::new(io, connection.clone());
         let service = self.service(&connection, connections);
-        let mut served = self.protocols.serve(io, service);
-        loop {
+        let http2 = {
             let ordered = self.watched(&connection, connections);
+            let mut served = pin!(http1::serve(io, self.heads(), &service));
             tokio::select! {
                 biased;
-                ended = &mut served => return tell(ended),
+                ended = &mut served => ended,
                 order = ordered => match order {
-                    // It has just been looked at: all that came by now is noted, and nothing waits to be written.
-                    Ok(Order::Park) if connection.can_be_parked(self.patience()) => return served.into_io(),
-                    Ok(Order::Park) => {}
-                    Ok(Order::Drop) => {
-                        self.metrics.head_timeout.increment(1);
-                        return None;
-                    }
+                    Ok(Order::Drop) => return self.metrics.head_timeout.increment(1),
                     // The watch never ends without an order.
-                    Ok(Order::Close) | Err(_) => break,
+                    Ok(Order::Close) | Err(_) => {
+                        connection.end();
+                        served.await
+                    }
                 },
             }
+        };
+        if let Some(wire) = http2 {
+            // It is large, and most connections are none of these.
+            Box::pin(self.carry_http2(wire, service, connections)).await;
         }
-        served.graceful_shutdown();
+    }
+
+    /// Serves the requests of a connection of HTTP/2.
+    async fn carry_http2<IO: Socket>(
+        &self,
+        wire: Wire<Noted<IO>>,
+        service: ClientService,
+        connections: &Connections,
+    ) {
+        let connection = service.connection.clone();
+        let service = Http2Service(Arc::new(service));
+        let mut served = pin!(self.http2.serve_connection(TokioIo::new(wire), service));
+        let ordered = self.watched(&connection, connections);
+        tokio::select! {
+            biased;
+            ended = &mut served => return tell(ended),
+            order = ordered => if order == Ok(Order::Drop) {
+                return self.metrics.head_timeout.increment(1);
+            }
+        }
+        served.as_mut().graceful_shutdown();
         tokio::select! {
             ended = served => tell(ended),
-            () = connection.stays() => None,
+            () = connection.stays() => {}
         }
     }
 
@@ -148,30 +123,29 @@ impl Server {
     }
 }
 
-/// Tells how a connection ended; gives nothing back.
-fn tell<IO: Socket>(ended: hyper::Result<()>) -> Option<Noted<IO>> {
+/// Tells how a connection ended.
+fn tell(ended: hyper::Result<()>) {
     if let Err(error) = ended {
         debug!(%error, "a client's connection ended");
     }
-    None
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, SocketAddr};
+    use std::net::SocketAddr;
     use std::sync::atomic::Ordering;
     use std::time::Duration;
 
     use rcgen::{CertifiedKey, generate_simple_self_signed};
     use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
     use rustls::{ClientConfig, RootCertStore, ServerConfig};
-    use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+    use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
     use tokio::net::TcpListener;
     use tokio::time::{sleep, timeout};
     use tokio_rustls::TlsConnector;
 
+    use super::super::Alive;
     use super::super::tests::server;
-    use super::super::{Alive, Counted};
     use super::*;
     use crate::threads::Threads;
 
@@ -183,9 +157,8 @@ mod tests {
         ended.expect("it ends in time")
     }
 
-    /// A server that parks connections at once, and its clients' connections.
+    /// A server, and its clients' connections.
     struct Running {
-        server: Arc<Server>,
         address: SocketAddr,
         connections: Connections,
         _threads: Threads,
@@ -195,20 +168,17 @@ mod tests {
         async fn start(tables: &str, tls: Option<TlsAcceptor>) -> Self {
             let reference = backend().await;
             let config = format!("reference = \"http://{reference}\"\n{tables}");
-            let (mut server, threads) = server(config, tls);
-            server.ready = Duration::from_millis(1);
+            let (server, threads) = server(config, tls);
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             let address = listener.local_addr().expect("an address");
             let (server, connections) = (Arc::new(server), Connections::default());
-            let (serving, open) = (server.clone(), connections.clone());
+            let open = connections.clone();
             tokio::spawn(async move {
                 let stop = std::future::pending();
-                serving
-                    .serve(listener, &open, &Alive::default(), stop)
-                    .await;
+                let alive = Alive::default();
+                server.serve(listener, &open, &alive, stop).await;
             });
             Self {
-                server,
                 address,
                 connections,
                 _threads: threads,
@@ -220,31 +190,11 @@ mod tests {
             stream.expect("a connection")
         }
 
-        /// Both ends of a connection that nobody serves yet.
-        async fn pair(&self) -> (TcpStream, Noted<TcpStream>) {
-            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-            let address = listener.local_addr().expect("an address");
-            let client = TcpStream::connect(address).await.expect("a connection");
-            let (stream, _) = listener.accept().await.expect("a connection");
-            let held = (
-                Counted::begin(&self.connections.open),
-                self.connections.tracker.token(),
-                None,
-                self.server.seats.take(),
-            );
-            let connection = ClientConnection::new(Ipv4Addr::LOCALHOST.into(), false, held);
-            (client, Noted::new(stream, connection))
-        }
-
-        /// Waits until so many connections are open, and so many of them parked.
-        async fn until(&self, open: usize, parked: usize) {
-            let counted = || {
-                let connections = &self.connections;
-                let open = connections.open.load(Ordering::Relaxed);
-                (open, connections.parked.load(Ordering::Relaxed))
-            };
+        /// Waits until so many connections are open.
+        async fn until(&self, open: usize) {
+            let counted = || self.connections.open.load(Ordering::Relaxed);
             within(async {
-                while counted() != (open, parked) {
+                while counted() != open {
                     sleep(Duration::from_millis(1)).await;
                 }
             })
@@ -291,17 +241,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_parked_connection_serves_its_next_request() {
-        let running = Running::start("", None).await;
-        let mut stream = running.connect().await;
-        for _ in 0..5 {
-            running.until(1, 1).await;
-            get(&mut stream).await;
-        }
-    }
-
-    #[tokio::test]
-    async fn a_parked_connection_over_tls_serves_its_next_request() {
+    async fn a_connection_over_tls_serves_one_request_after_another() {
         let signed = generate_simple_self_signed(["localhost".to_owned()]);
         let CertifiedKey { cert, signing_key } = signed.expect("a certificate");
         let mut roots = RootCertStore::empty();
@@ -324,12 +264,10 @@ mod tests {
         let stream = connector.connect(name, running.connect().await).await;
         let mut stream = stream.expect("a handshake");
         for _ in 0..5 {
-            running.until(1, 1).await;
             get(&mut stream).await;
         }
-        running.until(1, 1).await;
         stream.shutdown().await.expect("a reader");
-        running.until(0, 0).await;
+        running.until(0).await;
         let rest = stream.read(&mut [0]).await;
         assert_eq!(rest.expect("an end in order"), 0);
     }
@@ -339,16 +277,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_leaves_while_its_connection_is_parked_is_noticed() {
+    async fn a_client_that_leaves_while_its_connection_is_quiet_is_noticed() {
         let running = Running::start("", None).await;
         let fresh = running.connect().await;
         let mut used = running.connect().await;
         get(&mut used).await;
-        running.until(2, 2).await;
+        running.until(2).await;
         drop(fresh);
-        running.until(1, 1).await;
+        running.until(1).await;
         drop(used);
-        running.until(0, 0).await;
+        running.until(0).await;
     }
 
     #[tokio::test]
@@ -356,7 +294,6 @@ mod tests {
         let running = Running::start("[clients]\nhead_timeout = \"200ms\"\n", None).await;
         let mut stream = running.connect().await;
         get(&mut stream).await;
-        running.until(1, 1).await;
         let (mut from, mut to) = stream.into_split();
         let trickle = tokio::spawn(async move {
             while to.write_all(b"G").await.is_ok() {
@@ -367,27 +304,26 @@ mod tests {
         let end = within(from.read(&mut [0])).await;
         assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
         within(trickle).await.expect("no panic");
-        running.until(0, 0).await;
+        running.until(0).await;
     }
 
     #[tokio::test]
-    async fn a_parked_connection_may_be_quiet_for_so_long() {
+    async fn a_connection_may_be_quiet_for_so_long() {
         let running = Running::start("[clients]\nidle_timeout = \"200ms\"\n", None).await;
         let mut stream = running.connect().await;
         get(&mut stream).await;
-        running.until(1, 1).await;
         let end = within(stream.read(&mut [0])).await;
         assert_eq!(end.expect("an end in order"), 0);
-        running.until(0, 0).await;
+        running.until(0).await;
     }
 
     #[tokio::test]
-    async fn a_stop_ends_parked_connections() {
+    async fn a_stop_ends_quiet_connections() {
         let tables = "[clients]\nhead_timeout = \"1h\"\nidle_timeout = \"1h\"\n";
         let running = Running::start(tables, None).await;
         let (mut used, mut fresh) = (running.connect().await, running.connect().await);
         get(&mut used).await;
-        running.until(2, 2).await;
+        running.until(2).await;
         within(running.connections.clone().close()).await;
         for stream in [&mut used, &mut fresh] {
             let end = within(stream.read(&mut [0])).await;
@@ -396,61 +332,68 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_read_before_a_connection_is_parked_is_served_after_it() {
+    async fn what_came_with_a_request_is_served_after_it() {
         let running = Running::start("", None).await;
-        let (mut client, io) = running.pair().await;
+        let mut client = running.connect().await;
         let (start, rest) = REQUEST.split_at(7);
         let sent = [REQUEST, REQUEST, start].concat();
         client.write_all(&sent).await.expect("a reader");
-        let serve = |io| running.server.converse(io, &running.connections);
-        let io = within(serve(io)).await.expect("it can be parked");
-        assert!(!io.is_read());
-        let answers = async {
-            for _ in 0..2 {
-                answer(&mut client).await;
-            }
-            // Older clients send an empty line behind their request, or two.
-            let rest = [rest, b"\r\n\n"].concat();
+        for _ in 0..2 {
+            answer(&mut client).await;
+        }
+        // Older clients send an empty line behind their request, or two.
+        for lines in [&b""[..], b"\r\n", b"\n\r\n"] {
+            let rest = [rest, lines, start].concat();
             client.write_all(&rest).await.expect("a reader");
             answer(&mut client).await;
-            client
-        };
-        let (io, _client) = tokio::join!(within(serve(io)), answers);
-        assert!(io.expect("it can be parked").is_read());
+        }
+    }
+
+    #[tokio::test]
+    async fn empty_lines_are_no_head() {
+        let tables = "[clients]\nhead_timeout = \"200ms\"\nidle_timeout = \"1h\"\n";
+        let running = Running::start(tables, None).await;
+        let mut client = running.connect().await;
+        client.write_all(b"\r\n").await.expect("a reader");
+        sleep(Duration::from_millis(500)).await;
+        get(&mut client).await;
     }
 
     #[tokio::test]
     async fn http2_is_known_by_a_preface_in_pieces() {
         let running = Running::start("", None).await;
-        let (mut client, mut io) = running.pair().await;
-        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-        for (sent, byte) in preface.iter().enumerate() {
-            assert!(!io.connection().is_http2());
+        let mut client = running.connect().await;
+        client.set_nodelay(true).expect("a socket");
+        for byte in b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" {
             client.write_u8(*byte).await.expect("a reader");
-            let is_known = within(io.arrive()).await.expect("a byte");
-            assert_eq!(is_known, sent + 1 == preface.len());
+            tokio::task::yield_now().await;
         }
-        assert!(io.connection().is_http2());
         let mut frame = [0; 9];
-        tokio::select! {
-            _ended = running.server.converse(io, &running.connections) => panic!("it ended"),
-            read = within(client.read_exact(&mut frame)) => read.expect("a frame"),
-        };
+        let read = within(client.read_exact(&mut frame)).await;
+        read.expect("a frame");
         // SETTINGS (RFC 9113 §6.5).
         assert_eq!(frame[3], 4);
     }
 
     #[tokio::test]
-    async fn http1_is_known_by_the_first_byte_that_is_not_the_prefaces() {
+    async fn http1_may_begin_as_http2_does() {
         let running = Running::start("", None).await;
-        let (mut client, mut io) = running.pair().await;
-        for (bytes, expected) in [(&b"P"[..], false), (b"OST / HTTP/1.1\r\n", true)] {
-            client.write_all(bytes).await.expect("a reader");
-            assert_eq!(within(io.arrive()).await.expect("bytes"), expected);
+        let mut client = running.connect().await;
+        for bytes in ["P", "R", "IVATE / HTTP/1.1\r\nHost: a\r\n\r\n"] {
+            client.write_all(bytes.as_bytes()).await.expect("a reader");
+            tokio::task::yield_now().await;
         }
-        assert!(!io.connection().is_http2());
-        let mut start = [0; 6];
-        io.read_exact(&mut start).await.expect("what came");
-        assert_eq!(&start, b"POST /");
+        answer(&mut client).await;
+    }
+
+    #[tokio::test]
+    async fn the_preface_of_http2_is_one_at_the_start_only() {
+        let running = Running::start("", None).await;
+        let mut client = running.connect().await;
+        get(&mut client).await;
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        client.write_all(preface).await.expect("a reader");
+        let head = within(head(&mut client)).await.expect("an answer");
+        assert!(head.starts_with("HTTP/1.1 400"), "{head}");
     }
 }
