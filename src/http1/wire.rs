@@ -9,7 +9,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http_body::Frame;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
@@ -23,7 +23,7 @@ const READ: usize = 32 * 1024;
 const LARGE: u64 = 16 * 1024;
 
 /// At most so many of them at a time.
-const MAX_LARGE: usize = 64 * 1024;
+const MAX_LARGE: usize = 128 * 1024;
 
 /// Data up to so many bytes is copied behind what goes before it, since that is cheaper than to tell the system of both.
 const SMALL: usize = 4 * 1024;
@@ -178,15 +178,17 @@ impl<IO: AsyncRead + Unpin> Wire<IO> {
     fn poll_read_large(&mut self, cx: &mut Context<'_>, ahead: u64) -> Poll<io::Result<Bytes>> {
         let size = usize::try_from(ahead).unwrap_or(MAX_LARGE).min(MAX_LARGE);
         let mut buffer = LARGE_COMING.take();
-        if buffer.capacity() != size {
-            buffer = BytesMut::with_capacity(size);
-        }
-        let read = poll_read_buf(Pin::new(&mut self.io), cx, &mut buffer);
-        if buffer.len() as u64 >= LARGE {
-            return read.map_ok(|_| buffer.freeze());
-        }
-        let data = Bytes::copy_from_slice(&buffer);
-        buffer.clear();
+        // Most often it is the same memory again, since what was read before was written by now.
+        buffer.reserve(MAX_LARGE);
+        let mut room = (&mut buffer).limit(size);
+        let read = poll_read_buf(Pin::new(&mut self.io), cx, &mut room);
+        let data = if buffer.len() as u64 >= LARGE {
+            buffer.split().freeze()
+        } else {
+            let data = Bytes::copy_from_slice(&buffer);
+            buffer.clear();
+            data
+        };
         LARGE_COMING.set(buffer);
         read.map_ok(|_| data)
     }
