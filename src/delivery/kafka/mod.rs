@@ -11,11 +11,13 @@
 //!
 //! - `admin`: creating topics, learning their limits
 //! - `context`: what librdkafka calls back
+//! - `polled`: a producer with a thread that takes what it tells
 //! - `problem`: what its errors mean
 //! - `status`: whether a broker is reached, and librdkafka's figures
 
 mod admin;
 mod context;
+mod polled;
 mod problem;
 mod status;
 
@@ -23,9 +25,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
+use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::producer::{BaseRecord, Producer as _, PurgeConfig, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer as _, PurgeConfig};
 
 pub use status::{BrokerState, BrokerStatus};
 
@@ -34,6 +36,7 @@ use super::sink::{Failure, Problem, Refused, Reports, Sink};
 use crate::config;
 use admin::{Errand, Limits};
 use context::{Context, GAPLESS};
+use polled::Polled;
 use problem::{failure, problem};
 
 /// What a record is in librdkafka's and the broker's count beside its key and value, at most.
@@ -48,8 +51,6 @@ const MIN_BATCH: usize = 4096;
 /// librdkafka's default of `batch.size`.
 const BATCH: usize = 1_000_000;
 
-type Producer = ThreadedProducer<Context>;
-
 /// librdkafka's producer, one after the other.
 pub(super) struct KafkaSink {
     config: ClientConfig,
@@ -57,7 +58,7 @@ pub(super) struct KafkaSink {
     max_message: usize,
     context: Context,
     broker: BrokerStatus,
-    producer: Option<Producer>,
+    producer: Option<Polled>,
     errand: Errand,
     /// Tells how the errand went, while it is run.
     running: Option<mpsc::Receiver<Result<Limits, Problem>>>,
@@ -101,17 +102,18 @@ impl KafkaSink {
         self.run_errand();
     }
 
-    fn create(&self) -> Result<Producer, KafkaError> {
+    fn create(&self) -> Result<Polled, KafkaError> {
         let mut config = self.config.clone();
         if self.batch < batch_size(&config) {
             config.set("batch.size", self.batch.to_string());
         }
-        ThreadedProducer::from_config_and_context(&config, self.context.clone())
+        Polled::start(&config, self.context.of_another())
     }
 
     /// Ends the producer, which may take its time.
     fn retire(&mut self) {
         if let Some(producer) = self.producer.take() {
+            producer.retire();
             self.broker.retire();
             // Without a thread it ends here.
             let _ending = thread::Builder::new()
@@ -151,7 +153,7 @@ impl KafkaSink {
         broker.min(self.max_message).saturating_sub(OVERHEAD)
     }
 
-    fn refused(&self, producer: &Producer, error: &KafkaError) -> Refused {
+    fn refused(&self, producer: &Polled, error: &KafkaError) -> Refused {
         Refused::Failed(match error.rdkafka_error_code() {
             // Nothing is sent that would not fit into an empty one.
             Some(Code::QueueFull) => return Refused::Busy,
@@ -249,7 +251,7 @@ impl Drop for KafkaSink {
 }
 
 /// Why a producer stopped for good, if it did.
-fn fatal(producer: &Producer) -> Option<Failure> {
+fn fatal(producer: &Polled) -> Option<Failure> {
     let (code, _) = producer.client().fatal_error()?;
     Some(failure(&KafkaError::MessageProduction(code)))
 }
