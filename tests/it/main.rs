@@ -8,6 +8,7 @@ mod support;
 
 mod admin;
 mod against;
+mod alike;
 mod binary;
 mod candidates;
 mod clients;

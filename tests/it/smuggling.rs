@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::support::backend::Backend;
 use crate::support::broker::Broker;
-use crate::support::miffy::{Miffy, between};
+use crate::support::miffy::{Miffy, Setup};
 use crate::support::wire::{latin1, request};
 use crate::support::{until, within};
 
@@ -43,10 +43,10 @@ type Case = (&'static str, &'static [u8], Expected);
 
 /// What backends were sent.
 #[derive(Debug, Default, Clone)]
-struct Seen {
-    whole: Vec<String>,
+pub(crate) struct Seen {
+    pub(crate) whole: Vec<String>,
     /// What no backend should be sent.
-    ambiguous: Vec<String>,
+    pub(crate) ambiguous: Vec<String>,
 }
 
 /// A backend that reads strictly, and answers what it has read.
@@ -59,10 +59,12 @@ async fn strict() -> (Backend, Arc<Mutex<Seen>>) {
 
 async fn read_strictly(mut stream: TcpStream, seen: Arc<Mutex<Seen>>) {
     let mut unread = Vec::new();
+    let mut wants_body = false;
     loop {
         match request(&unread) {
             Ok(Some((request, length))) => {
                 unread.drain(..length);
+                wants_body = false;
                 let (method, target) = (&request.method, &request.target);
                 let body = latin1(&request.body);
                 let whole = format!("{method} {target} {body}");
@@ -74,10 +76,16 @@ async fn read_strictly(mut stream: TcpStream, seen: Arc<Mutex<Seen>>) {
                 };
                 let _gone = stream.write_all(answer).await;
             }
-            Ok(None) => match stream.read_buf(&mut unread).await {
-                Ok(0) | Err(_) => return,
-                Ok(_) => {}
-            },
+            Ok(None) => {
+                if !wants_body && is_asked_for_body(&unread) {
+                    wants_body = true;
+                    let _gone = stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await;
+                }
+                match stream.read_buf(&mut unread).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(_) => {}
+                }
+            }
             Err(why) => {
                 let bytes = unread.escape_ascii();
                 let ambiguous = format!("{why}: {bytes}");
@@ -88,9 +96,16 @@ async fn read_strictly(mut stream: TcpStream, seen: Arc<Mutex<Seen>>) {
     }
 }
 
+/// Whether a whole head waits for 100 (RFC 9110 §10.1.1).
+fn is_asked_for_body(unread: &[u8]) -> bool {
+    let unread = latin1(unread).to_ascii_lowercase();
+    let head = unread.split_once("\r\n\r\n");
+    head.is_some_and(|(head, _)| head.contains("\nexpect: 100-continue"))
+}
+
 /// miffy between strict backends.
-struct Scene {
-    miffy: Miffy,
+pub(crate) struct Scene {
+    pub(crate) miffy: Miffy,
     reference: Arc<Mutex<Seen>>,
     candidate: Arc<Mutex<Seen>>,
     _backends: [Backend; 2],
@@ -98,9 +113,15 @@ struct Scene {
 
 impl Scene {
     async fn start() -> Self {
+        Self::of(|setup| setup).await
+    }
+
+    /// With a configuration that differs from the usual one.
+    pub(crate) async fn of(configure: impl FnOnce(Setup) -> Setup) -> Self {
         let (first, reference) = strict().await;
         let (second, candidate) = strict().await;
-        let miffy = between(&first, &second, &Broker::start());
+        let setup = Setup::of(first.url(), second.url(), &Broker::start());
+        let miffy = configure(setup).start();
         Self {
             miffy,
             reference,
@@ -110,7 +131,7 @@ impl Scene {
     }
 
     /// Waits until nothing is on its way, and gives what both sides were sent meanwhile.
-    async fn settled(&self) -> [Seen; 2] {
+    pub(crate) async fn settled(&self) -> [Seen; 2] {
         until("everything to be over", || async {
             let matched = self.miffy.metric("miffy_requests_total").await["role=\"reference\""];
             let ended: u64 = self.miffy.outcomes_so_far().await.values().sum();
