@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, LazyLock};
 
 use bytes::{Bytes, BytesMut};
+use http_body::SizeHint;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::budget::{Budget, Reservation};
@@ -124,6 +125,8 @@ pub(super) struct Recorder {
     copy: Copy,
     len: u64,
     max: usize,
+    /// How long the body says it is.
+    announced: usize,
     reservation: Reservation,
 }
 
@@ -133,11 +136,14 @@ enum Copy {
 }
 
 impl Recorder {
-    pub(super) fn new(limits: &Limits) -> Self {
+    /// For a body that says of its size so much.
+    pub(super) fn new(limits: &Limits, size: &SizeHint) -> Self {
+        let announced = size.exact().map(usize::try_from);
         Self {
             copy: Copy::Whole(BytesMut::new()),
             len: 0,
             max: limits.max_body,
+            announced: announced.and_then(Result::ok).unwrap_or(0),
             reservation: Reservation::none(limits.budget.clone()),
         }
     }
@@ -161,6 +167,10 @@ impl Recorder {
         };
         let fits = bytes.len() + data.len() <= self.max && self.reservation.grow(data.len());
         if fits {
+            if bytes.is_empty() {
+                // Memory that stays untouched costs nothing; to grow it would be to copy what is there.
+                bytes.reserve(self.announced.min(self.max));
+            }
             bytes.extend_from_slice(data);
         }
         fits
@@ -257,7 +267,7 @@ mod tests {
             max_body: max,
             budget: Budget::new(budget),
         };
-        let mut recorder = Recorder::new(&limits);
+        let mut recorder = Recorder::new(&limits, &SizeHint::new());
         for piece in pieces {
             recorder.push(piece);
         }
@@ -303,7 +313,7 @@ mod tests {
             max_body: 4,
             budget: Budget::new(100),
         };
-        let mut recorder = Recorder::new(&limits);
+        let mut recorder = Recorder::new(&limits, &SizeHint::new());
         recorder.push(b"abc");
         assert_eq!(limits.budget.held(), 3);
         let captured = recorder.finish(BodyEnd::Complete);

@@ -36,7 +36,7 @@ pub async fn gather<B>(mut body: B, limits: &Limits) -> Result<Gathered<B>, B::E
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let mut recorder = Recorder::new(limits);
+    let mut recorder = Recorder::new(limits, &body.size_hint());
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else {
             continue;

@@ -289,7 +289,7 @@ pub async fn collect<B>(mut body: B, limits: &Limits) -> Captured
 where
     B: Body<Data = Bytes, Error: Error + 'static> + Unpin,
 {
-    let mut recorder = Recorder::new(limits);
+    let mut recorder = Recorder::new(limits, &body.size_hint());
     loop {
         match body.frame().await {
             Some(Ok(frame)) => {

@@ -50,12 +50,10 @@ pub(super) struct Remainder<B, S> {
 impl<B: Body<Data = Bytes> + Unpin, S: Sink> Tee<B, S> {
     /// Copies `inner` within `limits` for `sink`.
     pub fn new(inner: B, limits: &Limits, sink: S) -> Self {
+        let recorder = Recorder::new(limits, &inner.size_hint());
         let mut tee = Self {
             inner: Some(inner),
-            copy: Some(Copying {
-                recorder: Recorder::new(limits),
-                sink,
-            }),
+            copy: Some(Copying { recorder, sink }),
             reclaim: None,
         };
         tee.finish_at_end();
