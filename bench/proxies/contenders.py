@@ -7,11 +7,13 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from cases import Step
 from processes import Failure, Process, Processes
 from upstreams import CANDIDATE_PORT, REFERENCE_PORT, nginx, template, user
 
 FIRST_PORT = 3110
 CORES = os.cpu_count() or 1
+NONE_IS_SKIPPED = 100_000  # exchanges in flight
 
 
 @dataclass
@@ -23,11 +25,15 @@ class Contender:
     port: int
     h2_port: int
     mirrors: bool = True
+    passes: bool = True
     management_port: int | None = None
 
     @property
     def pid(self) -> int:
         return self.process.pid
+
+    def takes(self, step: Step) -> bool:
+        return self.mirrors if step.mirrored else self.passes
 
     @property
     def is_miffy(self) -> bool:
@@ -40,15 +46,17 @@ class Contender:
 
 @dataclass
 class Miffy:
-    """A build of miffy, and how many routes it has."""
+    """A build of miffy, how many routes it has, and whether it skips what is over the usual bound."""
 
     name: str
     binary: Path
     routes: int = 1
+    skips: bool = True
 
     @property
     def title(self) -> str:
-        return self.name if self.routes == 1 else f"{self.name}, {self.routes} routes"
+        routes = "" if self.routes == 1 else f", {self.routes} routes"
+        return self.name + routes + ("" if self.skips else ", all compared")
 
     def text_of_routes(self) -> str:
         others = (f'  {{ path = "/mirror/routes-{number}/{{size}}", methods = ["GET"] }},\n' for number in range(self.routes - 1))
@@ -122,20 +130,23 @@ class Starter:
 
     def miffy(self, miffy: Miffy) -> Contender:
         port, management_port = self.ports()
-        name = f"{miffy.name}-{miffy.routes}"
+        name = f"{miffy.name}-{miffy.routes}{'' if miffy.skips else '-all'}"
         file = self.home(name) / "miffy.toml"
         values = self.values(
             name, port, management_port=management_port, broker=self.setup.broker, routes=miffy.text_of_routes(),
+            shadow="" if miffy.skips else f"[shadow]\nmax_in_flight = {NONE_IS_SKIPPED}",
         )
         file.write_text(template("miffy.toml", values))
         command = [str(miffy.binary), "--config", str(file)]
         process = Process(miffy.title, command, [port, management_port], file.with_name("log"), {"RUST_LOG": "warn"})
-        return Contender(miffy.title, self.processes.start(process), port, port, management_port=management_port)
+        return Contender(
+            miffy.title, self.processes.start(process), port, port, passes=miffy.skips, management_port=management_port,
+        )
 
     def miffys(self, routes: list[int]) -> list[Contender]:
         return [self.miffy(Miffy(miffy.name, miffy.binary, count)) for miffy in self.setup.miffys for count in routes]
 
-    def all(self) -> list[Contender]:
+    def all(self, more: list[Miffy]) -> list[Contender]:
         haproxy = [self.haproxy()] if self.setup.haproxy else []
         envoy = [self.envoy(self.setup.envoy)] if self.setup.envoy else []
-        return [self.nginx(), *haproxy, *envoy, *self.miffys([1])]
+        return [self.nginx(), *haproxy, *envoy, *self.miffys([1]), *map(self.miffy, more)]

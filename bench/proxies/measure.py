@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 
@@ -118,11 +118,12 @@ def find_rates(case: Case, nginx: Contender, setup: Setup, plan: Plan) -> None:
 def run_case(case: Case, setup: Setup, plan: Plan, say: Callable[[str], None]) -> list[Row]:
     with Processes() as processes:
         starter = Starter(setup, processes)
-        contenders = starter.all() if case.routes == [1] else starter.miffys(case.routes)
+        more = [replace(miffy, skips=False) for miffy in setup.miffys] if case.all_compared else []
+        contenders = starter.all(more) if case.routes == [1] else starter.miffys(case.routes)
         if case.name == "idle":
             return [measure_idle(contender, plan, setup) for contender in contenders]
         find_rates(case, contenders[0], setup, plan)
-        pairs = [(step, contender) for step in case.steps for contender in contenders if contender.mirrors or not step.mirrored]
+        pairs = [(step, contender) for step in case.steps for contender in contenders if contender.takes(step)]
         rows = {(step.name, contender.name): Row(step.name, contender.name, contender.is_miffy) for step, contender in pairs}
         for number in range(plan.rounds):
             for step in case.steps:
