@@ -159,7 +159,8 @@ impl BackendStream {
 pub(super) fn has_hung_up(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+        // The last one without the farewell of TLS.
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof
     )
 }
 

@@ -1,5 +1,7 @@
 //! Which headers travel on, and which end here.
 
+use std::collections::HashSet;
+
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TE,
     TRANSFER_ENCODING, UPGRADE,
@@ -28,7 +30,7 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     if !headers.keys().any(is_hop_by_hop) {
         return;
     }
-    let mut ending: Vec<HeaderName> = headers
+    let mut ending: HashSet<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
         // Bytes, since one option that is no ASCII must not hide the others.
@@ -40,7 +42,7 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
         .collect();
     if headers.contains_key(TRANSFER_ENCODING) {
         // It overrides this one, which must not go on (RFC 9112 §6.3).
-        ending.push(CONTENT_LENGTH);
+        ending.insert(CONTENT_LENGTH);
     }
     let ends = |name: &HeaderName| is_hop_by_hop(name) || ending.contains(name);
     // Most often they are the last ones, whose place none has to take.

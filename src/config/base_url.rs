@@ -51,7 +51,9 @@ impl BaseUrl {
     ///
     /// Fails when the two together are longer than a URI may be (64 KiB).
     pub fn target(&self, target: &PathAndQuery) -> Result<PathAndQuery, http::Error> {
-        if self.prefix.is_empty() || target == "*" {
+        // That of an absolute one may be without a path, which is to be sent as `/` (RFC 9112 §3.2.1); it is shown so.
+        let has_path = !target.as_str().starts_with('?');
+        if self.prefix.is_empty() && has_path || target == "*" {
             return Ok(target.clone());
         }
         let joined = Bytes::from(format!("{}{target}", self.prefix));

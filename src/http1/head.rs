@@ -284,7 +284,7 @@ fn asked(
         } else if name == CONNECTION {
             connection.note(&value);
         } else if name == EXPECT {
-            expects = value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+            expects |= value.as_bytes().eq_ignore_ascii_case(b"100-continue");
         } else if name == TE {
             takes_trailers |= value
                 .as_bytes()

@@ -105,9 +105,14 @@ impl<IO> Wire<IO> {
         self.unread.is_empty()
     }
 
-    /// Whether that is so, and all that was written has gone, too.
+    /// Whether all that was written has gone.
+    pub(crate) fn is_written(&self) -> bool {
+        self.unwritten.is_empty()
+    }
+
+    /// Whether nothing is left in either direction.
     pub(crate) fn is_settled(&self) -> bool {
-        self.is_read() && self.unwritten.is_empty()
+        self.is_read() && self.is_written()
     }
 
     fn add(&mut self, read: &[u8]) {

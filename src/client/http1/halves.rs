@@ -5,17 +5,23 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Frame;
+use tokio::time::{Sleep, sleep};
 
 use super::super::BoxError;
 use super::super::connect::BackendStream;
 use super::Connection;
 use super::upload::Uploading;
 use crate::http1::{Decoder, Wire};
+
+/// How long a backend may take no more of a request that it has answered.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The reading half. Dropped before the response's end, it ends the connection, and the request with it.
 pub(super) struct Reading(Arc<Mutex<Both>>);
@@ -28,6 +34,8 @@ struct Both {
     is_sent: bool,
     /// Whether the response is over; if so, whether the connection may carry another request.
     is_received: Option<bool>,
+    /// Until when the backend has to take what it was sent, once it has answered.
+    patience: Option<Pin<Box<Sleep>>>,
     /// Why the request broke off.
     broken: Option<BoxError>,
     reader: Option<Waker>,
@@ -47,6 +55,7 @@ impl Reading {
             connection: Some(connection),
             is_sent: false,
             is_received: None,
+            patience: None,
             broken: None,
             reader: None,
             writer: None,
@@ -112,9 +121,7 @@ impl Both {
     /// Sends on. Ready when there is nothing more to be sent.
     fn poll_send(&mut self, cx: &mut Context<'_>, upload: &mut dyn Uploading) -> Poll<()> {
         self.writer = Some(cx.waker().clone());
-        if self.is_received.is_some() {
-            upload.outlasts_response();
-        }
+        let goes_on = self.is_received.is_none() || upload.outlasts_response();
         let Some(connection) = &mut self.connection else {
             return Poll::Ready(());
         };
@@ -127,7 +134,20 @@ impl Both {
                 self.connection = None;
                 self.broken = Some(error.into());
             }
+            Poll::Pending if !goes_on => self.connection = None,
             Poll::Pending if self.is_received.is_some() => {
+                if connection.wire.is_written() {
+                    // It waits for the client.
+                    self.patience = None;
+                } else {
+                    let patience = self
+                        .patience
+                        .get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
+                    if patience.as_mut().poll(cx).is_ready() {
+                        self.connection = None;
+                        return Poll::Ready(());
+                    }
+                }
                 // The backend has nothing more to say, so that this is its end.
                 let _end = ready!(connection.wire.poll_read_more(cx));
                 self.connection = None;

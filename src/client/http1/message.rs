@@ -1,7 +1,7 @@
 //! A request as it goes.
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING};
 use http::{Method, request};
 use http_body::Body;
 
@@ -11,7 +11,7 @@ use super::super::{BoxError, Replay, target};
 use super::upload::Upload;
 use crate::config::BaseUrl;
 use crate::experiment::Role;
-use crate::http1::{Length, TooShort, announced_trailers, content_length, retain, write_request};
+use crate::http1::{Length, TooShort, content_length, retain, write_request};
 
 /// Bytes of most heads.
 const ROOM: usize = 512;
@@ -60,11 +60,7 @@ where
         }
         let length = frame(headers, &body)?;
         let has_body = !body.is_end_stream();
-        let upload = has_body.then(|| {
-            let mut trailers = announced_trailers(headers);
-            trailers.retain(|name| *name != ROLE_HEADER);
-            Box::new(Upload::new(body, length, asks(headers), trailers))
-        });
+        let upload = has_body.then(|| Box::new(Upload::new(body, length, role, headers)));
         let target = base.target(target(&head.uri));
         let target = target.map_err(|error| Error::uri(&error))?;
         let mut out = Vec::with_capacity(ROOM);
@@ -117,10 +113,4 @@ fn frame<B: Body>(headers: &mut HeaderMap, body: &B) -> Result<Length, Error> {
     retain(headers, |name| *name != CONTENT_LENGTH);
     headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     Ok(Length::Chunked)
-}
-
-/// Whether the client waits to be asked for its body (RFC 9110 §10.1.1).
-fn asks(headers: &HeaderMap) -> bool {
-    let expected = headers.get(EXPECT).map(HeaderValue::as_bytes);
-    expected.is_some_and(|it| it.eq_ignore_ascii_case(b"100-continue"))
 }

@@ -5,14 +5,16 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderName;
+use http::header::{EXPECT, HeaderMap, HeaderName, HeaderValue};
 use http_body::Body;
 use tokio::time::{Sleep, sleep};
 
 use super::super::connect::BackendStream;
 use super::super::error::Error;
+use super::super::headers::ROLE_HEADER;
 use super::super::{BoxError, Replay};
-use crate::http1::{Encoder, Length, Wire, with_room};
+use crate::experiment::Role;
+use crate::http1::{Encoder, Length, Wire, announced_trailers, with_room};
 
 /// How long a backend may think about whether it wants a body. Clients wait about as long before they send all the same.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -25,6 +27,8 @@ pub(super) struct Upload<B> {
     /// Those that may come behind it.
     trailers: Vec<HeaderName>,
     question: Question,
+    /// Whether it goes on once it is answered: it is a client's, who may have to get rid of it before it asks again.
+    is_clients: bool,
     /// Whether all of the body was read.
     is_read: bool,
 }
@@ -54,22 +58,26 @@ pub(super) trait Uploading: Send {
         wire: &mut Wire<BackendStream>,
     ) -> Poll<Result<(), Error>>;
 
-    /// The response is over before it.
-    fn outlasts_response(&mut self);
+    /// The response is over before it. Whether the rest is to go all the same.
+    fn outlasts_response(&mut self) -> bool;
 }
 
 impl<B> Upload<B> {
-    pub(super) fn new(body: B, length: Length, asks: bool, trailers: Vec<HeaderName>) -> Self {
+    /// In its `role`, with a head of these headers.
+    pub(super) fn new(body: B, length: Length, role: Role, headers: &HeaderMap) -> Self {
+        let mut trailers = announced_trailers(headers);
+        trailers.retain(|name| *name != ROLE_HEADER);
         Self {
             body,
             length,
             encoder: Encoder::new(length),
             trailers,
-            question: if asks {
+            question: if asks(headers) {
                 Question::Open
             } else {
                 Question::Settled
             },
+            is_clients: matches!(role, Role::Reference | Role::Upstream),
             is_read: false,
         }
     }
@@ -90,9 +98,18 @@ impl<B> Upload<B> {
 impl<B: Replay> Upload<B> {
     /// The same upload once more, before it has begun, if its body is there still.
     pub(super) fn replay(&self) -> Option<Self> {
-        let asks = !matches!(self.question, Question::Settled);
-        let body = self.body.replay()?;
-        Some(Self::new(body, self.length, asks, self.trailers.clone()))
+        Some(Self {
+            body: self.body.replay()?,
+            length: self.length,
+            encoder: Encoder::new(self.length),
+            trailers: self.trailers.clone(),
+            question: match self.question {
+                Question::Settled => Question::Settled,
+                _ => Question::Open,
+            },
+            is_clients: self.is_clients,
+            is_read: false,
+        })
     }
 }
 
@@ -199,7 +216,14 @@ where
         }
     }
 
-    fn outlasts_response(&mut self) {
+    fn outlasts_response(&mut self) -> bool {
         self.question = Question::Settled;
+        self.is_clients
     }
+}
+
+/// Whether the client waits to be asked for its body (RFC 9110 §10.1.1).
+fn asks(headers: &HeaderMap) -> bool {
+    let mut expected = headers.get_all(EXPECT).iter().map(HeaderValue::as_bytes);
+    expected.any(|it| it.eq_ignore_ascii_case(b"100-continue"))
 }
