@@ -29,6 +29,13 @@ pub(super) const BAD_HOST: OwnAnswer = OwnAnswer {
     message: "the request has no Host, several, or an invalid one",
 };
 
+/// For a target that is neither a path nor a URI (RFC 9112 §3.2).
+pub(super) const BAD_TARGET: OwnAnswer = OwnAnswer {
+    status: StatusCode::BAD_REQUEST,
+    error: "bad_request",
+    message: "the request's target is a host",
+};
+
 /// For a body that would stay encoded (RFC 9112 §6.1).
 pub(super) const UNKNOWN_CODING: OwnAnswer = OwnAnswer {
     status: StatusCode::NOT_IMPLEMENTED,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::{CONNECTION, HeaderValue};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderValue};
 use http::{StatusCode, Version, request};
 use http_body::Body as HttpBody;
 use http_body_util::Either;
@@ -23,6 +23,7 @@ use crate::capture::{self, Exchange, RequestHead, tee_request};
 use crate::client::{self, BodyGuard, Unmeasured, make_end_to_end, strip_hop_by_hop};
 use crate::config::BaseUrl;
 use crate::experiment::Role;
+use crate::http1::retain;
 
 /// How long a failed request's upload may go on after its answer, so that the candidate can be asked with
 /// the whole of it, and the answer isn't lost to a connection that closes on a client still sending.
@@ -76,6 +77,8 @@ async fn mirror(
     let live = Live::begin(proxy, busy, Role::Reference, &head);
     live.make_end_to_end(&mut head);
     let (body, upload, request_body) = tee_request(body, &proxy.limits);
+    // A client that waits to be asked for its body, and hears of a failure instead, does not send it.
+    let upload = upload.filter(|_| !head.headers.contains_key(EXPECT));
     let (slot, reference) = capture::slot();
     lane.mirror.clone().offer(Exchange {
         request: RequestHead::from(&head),
@@ -205,6 +208,10 @@ impl<'p> Live<'p> {
         self.log(response.status());
         let (mut head, body) = response.into_parts();
         strip_hop_by_hop(&mut head.headers);
+        if head.status == StatusCode::NO_CONTENT && head.headers.contains_key(CONTENT_LENGTH) {
+            // Not even one of 0 (RFC 9110 §8.6).
+            retain(&mut head.headers, |name| *name != CONTENT_LENGTH);
+        }
         // The version is each connection's own (RFC 9110 §2.5); the server lowers it for its client.
         head.version = Version::HTTP_11;
         let body = Body::new(Unmeasured::new(body, self.guard));

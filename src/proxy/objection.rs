@@ -13,6 +13,10 @@ pub(super) fn to(head: &request::Parts) -> Option<&'static OwnAnswer> {
     if head.method == Method::CONNECT {
         return Some(&error::CONNECT);
     }
+    if head.uri.authority().is_some() && head.uri.scheme().is_none() {
+        // For CONNECT only (RFC 9112 §3.2.3).
+        return Some(&error::BAD_TARGET);
+    }
     if !is_for_one_host(head) {
         return Some(&error::BAD_HOST);
     }

@@ -531,3 +531,42 @@ async fn a_connection_of_http2_that_ends_is_replaced_if_it_had_served() {
     assert_eq!(asked.load(Ordering::Relaxed), before + 1);
     miffy.stop().await;
 }
+
+/// It answers the first request, and takes the head of the second, if there is one, for which it is too late.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_ends_without_a_farewell_while_idle_costs_no_idempotent_request() {
+    let authority = Authority::new();
+    let acceptor = authority.acceptor();
+    let reference = Backend::raw(move |stream| {
+        let accepting = acceptor.accept(stream);
+        async move {
+            let Ok(mut stream) = accepting.await else {
+                return;
+            };
+            let (mut head, mut answered) = (Vec::new(), false);
+            while let Ok(1..) = stream.read_buf(&mut head).await {
+                if !head.ends_with(b"\r\n\r\n") {
+                    continue;
+                }
+                if answered {
+                    // Without the alert that TLS ends with.
+                    return;
+                }
+                answered = true;
+                head.clear();
+                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+                stream.write_all(answer).await.unwrap();
+            }
+        }
+    })
+    .await;
+    let url = format!("https://{}", reference.address);
+    let ca = table("tls.reference", &[("ca", &authority.file())]);
+    let setup = Setup::of(url, nobody(), &Broker::mock());
+    let miffy = setup.tables(&ca).start();
+    let mut client = Client::connect(miffy.address).await;
+    for _ in 0..4 {
+        assert_eq!(client.ask("GET", "/other").await.status(), 200);
+    }
+    miffy.stop().await;
+}

@@ -18,6 +18,7 @@ mod compat;
 mod configuration;
 mod delivery;
 mod documents;
+mod edges;
 mod encryption;
 mod experiments;
 mod fastest;

@@ -462,6 +462,7 @@ async fn a_request_has_one_host() {
         ("a comma", b"GET PATH HTTP/1.1\r\nHost: a, b\r\n\r\n", Declined),
         ("a space", b"GET PATH HTTP/1.1\r\nHost: a b\r\n\r\n", Declined),
         ("a path", b"GET PATH HTTP/1.1\r\nHost: a/b\r\n\r\n", Declined),
+        ("a target that is a host", b"GET b HTTP/1.1\r\nHost: a\r\n\r\n", Declined),
         ("a user", b"GET PATH HTTP/1.1\r\nHost: a@b\r\n\r\n", Declined),
         ("one that Connection names", line!("Connection: host"), RefusedOrPassed(&["GET PATH "])),
         ("an empty one", b"GET PATH HTTP/1.1\r\nHost:\r\n\r\n", GET),

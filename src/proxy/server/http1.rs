@@ -15,6 +15,7 @@ mod line;
 mod upload;
 
 use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -26,7 +27,7 @@ use tracing::debug;
 use self::answer::{Answer, Wish};
 use self::line::{Arrival, SharedLine};
 use self::upload::Upload;
-use super::super::connection::{Noted, Received, Socket};
+use super::super::connection::{ClientConnection, Noted, Received, Socket};
 use super::super::upgrade::Takeover;
 use super::service::ClientService;
 use crate::http1::{Asked, Heads, Length, Malformed, Wire};
@@ -47,6 +48,23 @@ enum Then {
     Upgrade(Takeover),
     /// It is gone.
     Nothing,
+}
+
+/// An answer of which something is still to be written. Dropped, also with the thread it is on, it breaks off.
+struct Unfinished<'c>(Option<&'c ClientConnection>);
+
+impl Unfinished<'_> {
+    fn is_over(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0 {
+            connection.cut();
+        }
+    }
 }
 
 /// Serves a connection to its end. Gives it back if it is one of HTTP/2.
@@ -121,6 +139,7 @@ async fn exchange<IO: Socket>(
     let becomes_another = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let is_last = connection.is_ending() || line.lock().is_spoilt();
     let mut answer = Answer::new(response, wish, is_last);
+    let unfinished = Unfinished(Some(connection));
     let sent = tokio::select! {
         biased;
         sent = poll_fn(|cx| answer.poll(cx, line)) => sent,
@@ -130,6 +149,7 @@ async fn exchange<IO: Socket>(
         debug!(%error, "an answer broke off");
         return Then::Nothing;
     }
+    unfinished.is_over();
     let persists = answer.persists();
     drop(answer);
     // Some of the request's body may still be on its way.
@@ -137,6 +157,7 @@ async fn exchange<IO: Socket>(
     match (is_whole, takeover.filter(|_| becomes_another)) {
         (true, Some(takeover)) => Then::Upgrade(takeover),
         (true, None) if persists => Then::Next,
+        (true, None) if poll_fn(|cx| Poll::Ready(line.lock().has_more(cx))).await => Then::Linger,
         (true, None) => Then::Close,
         (false, _) => Then::Linger,
     }

@@ -57,6 +57,11 @@ impl Authority {
         (place("pem"), place("key"))
     }
 
+    /// What takes connections over TLS, for what no HTTP server would do with them.
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::new(self.server(&[], false)))
+    }
+
     /// A server's configuration, which asks its clients for certificates of this authority if it is to.
     fn server(&self, alpn: &[&str], asks_clients: bool) -> rustls::ServerConfig {
         let (certificate, key) = self.sign("backend");

@@ -136,6 +136,8 @@ impl Answer {
 
     fn write_head(&self, out: &mut Vec<u8>, head: &response::Parts) {
         let connection = match (self.wish.persists, self.wish.is_http10()) {
+            // It says what it becomes.
+            _ if head.status == StatusCode::SWITCHING_PROTOCOLS => None,
             (false, false) if !closes(&head.headers) => Some("close"),
             (true, true) => Some("keep-alive"),
             _ => None,

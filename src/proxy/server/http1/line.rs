@@ -290,14 +290,22 @@ impl<IO: Socket> Line<IO> {
             self.waiting = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        if !self.wire.is_read() {
-            // It has the next request at hand.
-            return Poll::Pending;
+        loop {
+            skip_empty_lines(self.wire.unread());
+            if !self.wire.is_read() {
+                // It has the next request at hand.
+                return Poll::Pending;
+            }
+            match ready!(self.wire.poll_read_more(cx)) {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return Poll::Ready(()),
+            }
         }
-        match ready!(self.wire.poll_read_more(cx)) {
-            Ok(1..) => Poll::Pending,
-            Ok(0) | Err(_) => Poll::Ready(()),
-        }
+    }
+
+    /// Whether the client has sent more than what was asked of it.
+    pub(super) fn has_more(&mut self, cx: &mut Context<'_>) -> bool {
+        !self.wire.is_read() || matches!(self.wire.poll_read_more(cx), Poll::Ready(Ok(1..)))
     }
 
     /// The answer begins.
