@@ -169,12 +169,18 @@ fn carry_out(work: Work) {
     let _panicked = catch_unwind(AssertUnwindSafe(work));
 }
 
-/// The threads. They end when it is dropped, and give up what still runs on them.
+/// How long the end of all threads waits for what can't be given up at once.
+const END: Duration = Duration::from_secs(1);
+
+/// The threads. They end when it is dropped, and give up what still runs on them, so that each connection ends as what is
+/// on it demands, and not as the process does.
 #[derive(Debug)]
 pub struct Threads {
     seats: Seats,
     /// Dropped to end them.
-    _ends: Vec<oneshot::Sender<()>>,
+    ends: Vec<oneshot::Sender<()>>,
+    /// Nothing ever comes; it is closed when they have ended.
+    ended: std::sync::mpsc::Receiver<()>,
 }
 
 /// Those that serve clients, for as long as they run.
@@ -197,15 +203,16 @@ impl Threads {
     /// Starts them.
     pub fn start() -> io::Result<Self> {
         let (mut workers, mut ends) = (Vec::new(), Vec::new());
+        let (runs, ended) = std::sync::mpsc::channel();
         for core in 0..cores() {
             let (sender, works) = mpsc::unbounded_channel();
             let is_looking = Arc::new(AtomicBool::new(false));
-            let (shadow, end) = start(format!("shadow-{core}"), 2 * core, None)?;
+            let (shadow, end) = start(format!("shadow-{core}"), 2 * core, None, &runs)?;
             shadow.spawn(take_over(works, is_looking.clone()));
             ends.push(end);
             let beside = Arc::new(Beside::new(sender, is_looking));
             let name = format!("worker-{core}");
-            let (runtime, end) = start(name, 2 * core + 1, Some(beside.clone()))?;
+            let (runtime, end) = start(name, 2 * core + 1, Some(beside.clone()), &runs)?;
             runtime.spawn(hand_over(beside));
             ends.push(end);
             workers.push(Arc::new(Worker {
@@ -216,7 +223,8 @@ impl Threads {
         }
         Ok(Self {
             seats: Seats(workers.into()),
-            _ends: ends,
+            ends,
+            ended,
         })
     }
 
@@ -232,6 +240,13 @@ impl Threads {
     }
 }
 
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.ends.clear();
+        let _timeout_or_closed = self.ended.recv_timeout(END);
+    }
+}
+
 impl Seats {
     /// A place on the thread with the fewest connections.
     pub(crate) fn take(&self) -> Seat {
@@ -243,15 +258,18 @@ impl Seats {
     }
 }
 
-/// Starts a thread at this place. It ends when the sender is dropped.
+/// Starts a thread at this place. It ends when the sender is dropped, and drops what it holds of `runs` then.
 fn start(
     name: String,
     place: usize,
     beside: Option<Arc<Beside>>,
+    runs: &std::sync::mpsc::Sender<()>,
 ) -> io::Result<(Handle, oneshot::Sender<()>)> {
     let (end, ended) = oneshot::channel::<()>();
     let (tell, told) = std::sync::mpsc::channel();
+    let runs = runs.clone();
     let run = move || {
+        let _runs = runs;
         let mut builder = Builder::new_current_thread();
         let events = if beside.is_some() {
             EVENTS

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use crate::support::backend::{Backend, nobody, read_head, response};
 use crate::support::broker::Broker;
 use crate::support::miffy::{Miffy, Setup, between};
+use crate::support::process;
 use crate::support::wire::latin1;
 use crate::support::{until, within};
 
@@ -34,7 +35,7 @@ async fn answers_early() -> Backend {
         read_head(&mut stream).await;
         let answer = b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno";
         stream.write_all(answer).await.unwrap();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
     .await
 }
@@ -141,19 +142,26 @@ async fn a_response_that_a_stop_cuts_is_no_whole_one() {
         read_head(&mut stream).await;
         let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n";
         stream.write_all(head).await.unwrap();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
     .await;
-    let miffy = Setup::of(&reference, &reference, &Broker::start())
-        .more("shutdown_timeout = \"100ms\"")
-        .start();
-    let mut stream = miffy.send("GET /outside HTTP/1.0\r\nHost: a\r\n\r\n").await;
+    let broker = Broker::start();
+    let setup = Setup::of(&reference, &reference, &broker);
+    let environment = [
+        ("MIFFY_SHUTDOWN_TIMEOUT", "100ms"),
+        ("MIFFY_SHUTDOWN_DELAY", "off"),
+    ];
+    let (mut miffy, url) = process::start(&setup, &environment);
+    let stream = TcpStream::connect(url.replace("http://", "")).await;
+    let mut stream = stream.unwrap();
+    let request = b"GET /outside HTTP/1.0\r\nHost: a\r\n\r\n";
+    stream.write_all(request).await.unwrap();
     let head = within("the answer", read_head(&mut stream)).await;
     assert!(head.starts_with("HTTP/1.0 200"), "{head}");
-    let stopped = miffy.tell_to_stop();
+    miffy.signal("TERM");
     let end = rest(&mut stream).await;
     assert!(end.is_err(), "{end:?}");
-    let _cut = within("the stop", stopped).await;
+    miffy.wait();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,7 +203,7 @@ async fn a_connection_that_becomes_another_protocols_is_not_said_to_close() {
         read_head(&mut stream).await;
         let head = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
         stream.write_all(head).await.unwrap();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
     .await;
     let miffy = between(&reference, &reference, &Broker::start());

@@ -54,7 +54,7 @@ enum Then {
 struct Unfinished<'c>(Option<&'c ClientConnection>);
 
 impl Unfinished<'_> {
-    fn is_over(mut self) {
+    fn finish(mut self) {
         self.0 = None;
     }
 }
@@ -149,7 +149,7 @@ async fn exchange<IO: Socket>(
         debug!(%error, "an answer broke off");
         return Then::Nothing;
     }
-    unfinished.is_over();
+    unfinished.finish();
     let persists = answer.persists();
     drop(answer);
     // Some of the request's body may still be on its way.
