@@ -13,7 +13,8 @@ from upstreams import CANDIDATE_PORT, REFERENCE_PORT, nginx, template, user
 
 FIRST_PORT = 3110
 CORES = os.cpu_count() or 1
-NONE_IS_SKIPPED = 100_000  # exchanges in flight
+# However many exchanges are in flight. Each has a connection, which is to be used again.
+NONE_IS_SKIPPED = "[shadow]\nmax_in_flight = 100000\n\n[pool.candidate]\nmax_idle = 4096"
 
 
 @dataclass
@@ -134,7 +135,7 @@ class Starter:
         file = self.home(name) / "miffy.toml"
         values = self.values(
             name, port, management_port=management_port, broker=self.setup.broker, routes=miffy.text_of_routes(),
-            shadow="" if miffy.skips else f"[shadow]\nmax_in_flight = {NONE_IS_SKIPPED}",
+            shadow="" if miffy.skips else NONE_IS_SKIPPED,
         )
         file.write_text(template("miffy.toml", values))
         command = [str(miffy.binary), "--config", str(file)]

@@ -200,8 +200,12 @@ impl Backend {
     fn queue(&self) -> oneshot::Receiver<Box<Connection>> {
         let (sender, freed) = oneshot::channel();
         let mut idle = self.idle();
-        // Those that have theirs by now would add up.
-        idle.wanted.retain(|sender| !sender.is_closed());
+        if idle.wanted.len() == idle.wanted.capacity() {
+            // Those that have theirs by now would add up. Room for as many as are left lets this be seldom.
+            idle.wanted.retain(|sender| !sender.is_closed());
+            let left = idle.wanted.len();
+            idle.wanted.reserve(left + 1);
+        }
         idle.wanted.push_back(sender);
         freed
     }
@@ -252,11 +256,8 @@ impl Connection {
                 Err(unwanted) => it = unwanted,
             }
         }
-        let max_idle = home.parts.pool.max_idle;
-        if idle.connections.len() >= max_idle {
-            idle.connections.retain_mut(|it| it.connection.is_open());
-        }
-        if idle.connections.len() >= max_idle {
+        if idle.connections.len() >= home.parts.pool.max_idle {
+            // Some of them may be closed by now. To look at all of them here would be to do so for each that is too many.
             return;
         }
         idle.connections.push(Waiting {
