@@ -15,11 +15,11 @@ MEASURED, ASSUMED = "[performance.md](performance.md#results)", "assumed: put yo
 
 # Symbol: (value, unit, meaning, where it was measured)
 FIGURES = {
-    "P": (32, "µs", "CPU for a request that passes through", MEASURED),
-    "E": (69, "µs", "CPU for a mirrored request, answers equal", MEASURED),
-    "D": (173, "µs", "CPU for a mirrored request, answers different, published", MEASURED + ", at a rate at which few are skipped"),
-    "B": (30, "MB", "memory of a process without clients", MEASURED),
-    "K": (21, "KB", "memory of a connection that is in use, a client's or a backend's; a quiet client's is 8", MEASURED + ", and before quiet ones had less"),
+    "P": (31, "µs", "CPU for a request that passes through", MEASURED),
+    "E": (50, "µs", "CPU for a mirrored request, answers equal", MEASURED),
+    "D": (76, "µs", "CPU for a mirrored request, answers different, published", MEASURED + ", at a rate at which few are skipped"),
+    "B": (25, "MB", "memory of a process without clients", MEASURED),
+    "K": (21, "KB", "memory of a connection that is in use, a client's or a backend's; a quiet client's is 7", MEASURED + ", and before HTTP/1.1 was miffy's own"),
     "r": (2.4, "KB", "a record", "[delivery.md](delivery.md#what-was-measured)"),
     "m": (1.0, "", "share of the requests that is mirrored", ASSUMED),
     "d": (0.01, "", "share of these that differs", ASSUMED),
