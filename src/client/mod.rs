@@ -41,7 +41,7 @@ use tokio::time::{Instant, timeout_at};
 pub use error::Error;
 pub use headers::{ROLE_HEADER, make_end_to_end, strip_hop_by_hop, unify};
 pub use timed::{BodyError, Timed};
-pub use unmeasured::{BodyGuard, Unmeasured};
+pub use unmeasured::Unmeasured;
 
 use crate::config::{Backends, BaseUrl, Pool, Protocol, Timeouts};
 use crate::experiment::Role;

@@ -6,16 +6,6 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-/// What is held until a body is over.
-pub trait BodyGuard {
-    /// The body ended before its end.
-    fn failed(&self);
-}
-
-impl BodyGuard for () {
-    fn failed(&self) {}
-}
-
 /// Passes `inner` through without telling its size, and holds something until it is dropped.
 ///
 /// A message's own headers say how it is framed. Knowing the size as well, hyper or axum would add a
@@ -23,17 +13,17 @@ impl BodyGuard for () {
 #[derive(Debug, Clone)]
 pub struct Unmeasured<B, G = ()> {
     inner: B,
-    held: G,
+    _held: G,
 }
 
 impl<B, G> Unmeasured<B, G> {
     /// Wraps a body.
     pub fn new(inner: B, held: G) -> Self {
-        Self { inner, held }
+        Self { inner, _held: held }
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin, G: BodyGuard + Unpin> Body for Unmeasured<B, G> {
+impl<B: Body<Data = Bytes> + Unpin, G: Unpin> Body for Unmeasured<B, G> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -41,11 +31,7 @@ impl<B: Body<Data = Bytes> + Unpin, G: BodyGuard + Unpin> Body for Unmeasured<B,
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let frame = Pin::new(&mut self.inner).poll_frame(cx);
-        if let Poll::Ready(Some(Err(_))) = &frame {
-            self.held.failed();
-        }
-        frame
+        Pin::new(&mut self.inner).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {

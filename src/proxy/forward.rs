@@ -20,7 +20,7 @@ use super::plan::{Destination, Lane};
 use super::upgrade::Upgrade;
 use super::{LiveBody, Proxy, RoleMetrics, error, forwarded, objection, race};
 use crate::capture::{self, Exchange, RequestHead, tee_request};
-use crate::client::{self, BodyGuard, Unmeasured, make_end_to_end, strip_hop_by_hop};
+use crate::client::{self, Unmeasured, make_end_to_end, strip_hop_by_hop};
 use crate::config::BaseUrl;
 use crate::experiment::Role;
 use crate::http1::retain;
@@ -132,12 +132,6 @@ async fn pass(
 pub(super) struct Guard {
     _in_flight: Counted,
     connection: Busy,
-}
-
-impl BodyGuard for Guard {
-    fn failed(&self) {
-        self.connection.connection().cut();
-    }
 }
 
 /// A request that is being answered.

@@ -15,7 +15,6 @@ mod line;
 mod upload;
 
 use std::future::poll_fn;
-use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -157,7 +156,7 @@ async fn exchange<IO: Socket>(
     match (is_whole, takeover.filter(|_| becomes_another)) {
         (true, Some(takeover)) => Then::Upgrade(takeover),
         (true, None) if persists => Then::Next,
-        (true, None) if poll_fn(|cx| Poll::Ready(line.lock().has_more(cx))).await => Then::Linger,
+        (true, None) if line.lock().has_more() => Then::Linger,
         (true, None) => Then::Close,
         (false, _) => Then::Linger,
     }

@@ -304,8 +304,9 @@ impl<IO: Socket> Line<IO> {
     }
 
     /// Whether the client has sent more than what was asked of it.
-    pub(super) fn has_more(&mut self, cx: &mut Context<'_>) -> bool {
-        !self.wire.is_read() || matches!(self.wire.poll_read_more(cx), Poll::Ready(Ok(1..)))
+    pub(super) fn has_more(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        !self.wire.is_read() || matches!(self.wire.poll_read_more(&mut cx), Poll::Ready(Ok(1..)))
     }
 
     /// The answer begins.
