@@ -12,13 +12,10 @@ use tokio::time::sleep;
 
 use crate::support::backend::{Backend, nobody, read_head, response};
 use crate::support::broker::Broker;
-use crate::support::miffy::{Miffy, Setup, between};
+use crate::support::miffy::{BOTH_PATHS, Miffy, Setup, between};
 use crate::support::process;
 use crate::support::wire::latin1;
 use crate::support::{until, within};
-
-/// Both paths on which a request can go to the reference: inside an experiment, and outside.
-const BOTH_PATHS: [&str; 2] = ["/x/in", "/outside"];
 
 /// More than any system takes for a backend that reads nothing.
 const LARGE: usize = 12 << 20;
@@ -31,13 +28,7 @@ async fn rest(stream: &mut TcpStream) -> std::io::Result<String> {
 
 /// Answers each request as soon as its head is there, and reads no more.
 async fn answers_early() -> Backend {
-    Backend::raw(|mut stream| async move {
-        read_head(&mut stream).await;
-        let answer = b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno";
-        stream.write_all(answer).await.unwrap();
-        std::future::pending::<()>().await;
-    })
-    .await
+    Backend::stalling(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno").await
 }
 
 async fn live_in_flight(miffy: &Miffy) -> u64 {
@@ -138,13 +129,8 @@ async fn the_last_answer_arrives_whole_whatever_is_sent_behind_its_request() {
 /// By nothing but a reset can a client of HTTP/1.0 tell (RFC 9112 §8).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_response_that_a_stop_cuts_is_no_whole_one() {
-    let reference = Backend::raw(|mut stream| async move {
-        read_head(&mut stream).await;
-        let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n";
-        stream.write_all(head).await.unwrap();
-        std::future::pending::<()>().await;
-    })
-    .await;
+    let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n";
+    let reference = Backend::stalling(head).await;
     let broker = Broker::start();
     let setup = Setup::of(&reference, &reference, &broker);
     let environment = [
@@ -199,13 +185,8 @@ async fn a_target_that_names_a_host_and_a_query_only_asks_for_the_root() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_becomes_another_protocols_is_not_said_to_close() {
-    let reference = Backend::raw(|mut stream| async move {
-        read_head(&mut stream).await;
-        let head = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
-        stream.write_all(head).await.unwrap();
-        std::future::pending::<()>().await;
-    })
-    .await;
+    let head = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+    let reference = Backend::stalling(head).await;
     let miffy = between(&reference, &reference, &Broker::start());
     let request =
         "GET /outside HTTP/1.1\r\nHost: a\r\nConnection: close, Upgrade\r\nUpgrade: x\r\n\r\n";

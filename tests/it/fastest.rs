@@ -210,13 +210,8 @@ async fn losers_are_not_listened_to_once_nobody_wants_to_know() {
     })
     .await;
     // Its answer never ends. It waits for the request: what comes before one is no answer to it.
-    let candidate = Backend::raw(|mut stream| async move {
-        read_head(&mut stream).await;
-        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\na part";
-        let _gone = stream.write_all(head).await;
-        std::future::pending::<()>().await;
-    })
-    .await;
+    let head = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\na part";
+    let candidate = Backend::stalling(head).await;
     let miffy = start(&reference.url(), &candidate.url(), &broker);
     let mut client = miffy.connect().await;
     client.write_all(REQUEST).await.unwrap();

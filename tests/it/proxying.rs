@@ -16,11 +16,8 @@ use tokio::sync::{Mutex, Notify, mpsc, watch};
 use crate::support::backend::{Arrived, Backend, json, nobody, read_head, response};
 use crate::support::broker::Broker;
 use crate::support::client::Client;
-use crate::support::miffy::{Setup, between, outcomes};
+use crate::support::miffy::{BOTH_PATHS, Setup, between, outcomes};
 use crate::support::{until, within};
-
-/// Both paths on which a request can go to the reference: inside an experiment, and outside.
-const BOTH_PATHS: [&str; 2] = ["/x/in", "/outside"];
 
 async fn echo(request: Arrived) -> axum::response::Response {
     json(format!(r#"{{"role":"{}"}}"#, request.role()))

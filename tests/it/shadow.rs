@@ -56,13 +56,7 @@ async fn a_candidate_that_fails_is_a_difference_with_its_cause() {
     let silent = Backend::answering(b"").await;
     let garbage = Backend::answering(b"\x16\x03\x01 no http").await;
     let cut = Backend::answering(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{").await;
-    let stalling = Backend::raw(|mut stream| async move {
-        read_head(&mut stream).await;
-        let start = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{";
-        stream.write_all(start).await.unwrap();
-        std::future::pending::<()>().await;
-    })
-    .await;
+    let stalling = Backend::stalling(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{").await;
     for (candidate, cause, error) in [
         (nobody(), "connect", "request"),
         (hanging.url(), "timeout", "request"),

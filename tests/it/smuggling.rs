@@ -11,12 +11,9 @@ use tokio::net::TcpStream;
 
 use crate::support::backend::Backend;
 use crate::support::broker::Broker;
-use crate::support::miffy::{Miffy, Setup};
+use crate::support::miffy::{BOTH_PATHS, Miffy, Setup};
 use crate::support::wire::{latin1, request};
 use crate::support::{until, within};
-
-/// Both paths on which a request can go to the reference: inside an experiment, and outside.
-const BOTH_PATHS: [&str; 2] = ["/x/in", "/outside"];
 
 /// Follows what is tested on the same connection.
 const LAST: &[u8] = b"GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";

@@ -106,6 +106,16 @@ impl Backend {
         .await
     }
 
+    /// Reads each connection's first head, answers with these bytes, and leaves the connection open.
+    pub(crate) async fn stalling(bytes: &'static [u8]) -> Self {
+        Self::raw(move |mut stream| async move {
+            read_head(&mut stream).await;
+            let _gone = stream.write_all(bytes).await;
+            std::future::pending::<()>().await;
+        })
+        .await
+    }
+
     /// Reads each request's head, and never answers.
     pub(crate) async fn hanging() -> Self {
         let arrived = Arc::new(Mutex::new(Vec::new()));

@@ -15,6 +15,9 @@ use super::backend::Backend;
 use super::broker::Broker;
 use super::{http_client, metrics, until, within};
 
+/// Both paths on which a request can go to the reference: inside an experiment, and outside.
+pub(crate) const BOTH_PATHS: [&str; 2] = ["/x/in", "/outside"];
+
 /// A running miffy on free ports.
 pub(crate) struct Miffy {
     pub(crate) address: SocketAddr,
